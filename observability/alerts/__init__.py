@@ -1,0 +1,1 @@
+"""Alerts as values, one family per file, and what is rendered from them."""

@@ -1,0 +1,1 @@
+"""Dashboards, one per file, generated with grafanalib."""

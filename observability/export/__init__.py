@@ -1,0 +1,1 @@
+"""Where samples go: Prometheus and OpenTelemetry, which do not know each other."""
