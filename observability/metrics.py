@@ -152,7 +152,9 @@ def _name_problem(metric: Metric) -> str | None:
         return f"the unit belongs in unit=, not in the name ({', '.join(sorted(spelled))})"
     main, _, per = _ANNOTATION.sub("", metric.unit).partition("/")
     if main not in _UNITS or (per and per not in _PER):
-        return f"unit {metric.unit!r} is not a base unit: use s, By, 1, an annotation such as {{connection}}, or nothing"
+        return (
+            f"unit {metric.unit!r} is not a base unit: use s, By, 1, an annotation such as {{connection}}, or nothing"
+        )
     if metric.unit in {"ms", "%"}:
         return "use base units: s instead of ms, 1 instead of %"
     if not (metric.help[:1].isupper() and metric.help.endswith(".")):

@@ -1,0 +1,1 @@
+"""Truthful metrics, proven alerts and safe failover for highly available stacks."""
