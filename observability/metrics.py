@@ -30,7 +30,8 @@ _PER = {"s": "second", "min": "minute", "h": "hour", "d": "day"}
 _SPELLED_UNITS = frozenset({"seconds", "milliseconds", "bytes", "ratio", "percent", "total"})
 
 
-class Histogram(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Histogram:
     """
     The value of a histogram sample.
 
@@ -59,7 +60,8 @@ class Metric:
         kind: OpenTelemetry instrument; `updowncounter` and `gauge` are both gauges to Prometheus.
         help: one full sentence that a person on call understands.
         unit: UCUM unit (`s`, `By`, `1` for a ratio), an annotation (`{connection}`), or empty for a flag.
-        labels: attribute keys of a sample, in the order of its label values; never taken from data.
+        labels: attribute keys of a sample, in alphabetical order, which is also that of its label values and of the
+            exposition; never taken from data.
         buckets: upper bounds of a histogram, increasing, without +Inf.
         compat: the name under which a well-known exporter publishes the same quantity.
 
@@ -165,6 +167,8 @@ def _name_problem(metric: Metric) -> str | None:
 def _label_problem(metric: Metric) -> str | None:
     if len(set(metric.labels)) != len(metric.labels):
         return "a label is declared twice"
+    if list(metric.labels) != sorted(metric.labels, key=lambda label: label.replace(".", "_")):
+        return "labels must be declared in alphabetical order, as they are written"
     for label in metric.labels:
         if not _LABEL.fullmatch(label):
             return f"label {label!r} is not a dotted lower-case name"

@@ -86,7 +86,7 @@ async def connect(target: Target, timeout: float) -> RedisConnection | Failure:
     try:
         connection = _connection(target, timeout)
         async with asyncio.timeout(timeout):
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
     except asyncio.CancelledError:
         _drop(connection)
         raise
@@ -136,7 +136,7 @@ def _reason(error: BaseException) -> Reason:
         return Reason.AUTH
     if isinstance(error, exceptions.BusyLoadingError):
         return Reason.STARTING
-    if isinstance(error, exceptions.MaxClientsError) or "max number of clients" in str(error):
+    if "max number of clients" in str(error):
         return Reason.TOO_MANY_CONNECTIONS
     if isinstance(error, exceptions.InvalidResponse):
         return Reason.PROTOCOL

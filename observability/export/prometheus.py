@@ -1,0 +1,173 @@
+"""
+Samples as Prometheus reads them: a fast writer of the text formats, and a collector for prometheus_client's registries.
+
+The writer fills one template per metric and set of attributes instead of validating and escaping each name at each
+scrape; its output equals prometheus_client's (https://prometheus.io/docs/instrumenting/exposition_formats/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING, TypeAlias
+
+from observability.metrics import Batch, Histogram, Metric, Sample, prometheus_unit
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Family
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+Source: TypeAlias = Callable[[], Iterable[Batch]]
+Attributes: TypeAlias = tuple[tuple[str, str], ...]
+
+
+def render(batches: Iterable[Batch], *, openmetrics: bool = False) -> bytes:
+    """
+    The exposition of `batches`, families in the order of their first sample.
+
+    The first of several samples with the same name and labels is kept: a duplicate never costs the whole page.
+    """
+    families: dict[Metric, dict[str, str]] = {}
+    for batch in batches:
+        templates = _templates(batch.attributes)
+        for metric, value, labels in batch.samples:
+            lines = families.get(metric)
+            if lines is None:
+                lines = families[metric] = {}
+            if isinstance(value, Histogram):
+                _write_histogram(lines, metric, value, labels, batch.attributes)
+                continue
+            template = templates.get(metric)
+            if template is None:
+                template = templates[metric] = _template(metric, batch.attributes)
+            series = template % tuple(map(_escape, labels)) if labels else template % ()
+            if series not in lines:
+                lines[series] = number(value)
+    parts: list[str] = []
+    for metric, lines in families.items():
+        parts.append(_header(metric, openmetrics))
+        parts += [f"{series} {value}\n" for series, value in lines.items()]
+    if openmetrics:
+        parts.append("# EOF\n")
+    return "".join(parts).encode()
+
+
+class SampleCollector:
+    """
+    A collector for a prometheus_client registry: `registry.register(SampleCollector(source, metrics))`.
+
+    `describe` answers from the declarations, so registration asks no target, and duplicate names are found at once.
+    """
+
+    def __init__(self, source: Source, metrics: Sequence[Metric]) -> None:
+        self._source = source
+        self._metrics = metrics
+
+    def describe(self) -> Iterator[Family]:
+        """The declared families, empty."""
+        return (_family(metric, []) for metric in self._metrics)
+
+    def collect(self) -> Iterator[Family]:
+        """The families with the samples that the source has now."""
+        grouped: dict[Metric, list[tuple[Attributes, Sample]]] = {}
+        for batch in self._source():
+            for sample in batch.samples:
+                grouped.setdefault(sample.metric, []).append((batch.attributes, sample))
+        return (_family(metric, samples) for metric, samples in grouped.items())
+
+
+def number(value: float) -> str:
+    """A value as Go prints it: the form that Prometheus itself uses."""
+    text = repr(float(value))
+    if text in {"inf", "-inf", "nan"}:
+        return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}[text]
+    point = text.find(".")
+    if value > 0 and point > 6:  # noqa: PLR2004 -- from a million on, Go writes an exponent
+        mantissa = f"{text[0]}.{text[1:point]}{text[point + 1 :]}".rstrip("0.")
+        return f"{mantissa}e+0{point - 1}"
+    return text
+
+
+def _write_histogram(
+    lines: dict[str, str], metric: Metric, value: Histogram, labels: Sequence[str], attributes: Attributes
+) -> None:
+    escaped = tuple(map(_escape, labels))
+    buckets, count, total = _histogram_templates(metric, attributes)
+    cumulative = list(accumulate(value.counts))
+    for template, observed in zip(buckets, cumulative, strict=True):
+        lines.setdefault(template % escaped, number(observed))
+    lines.setdefault(count % escaped, number(cumulative[-1]))
+    lines.setdefault(total % escaped, number(value.sum))
+
+
+@lru_cache(maxsize=4_096)
+def _templates(attributes: Attributes) -> dict[Metric, str]:  # noqa: ARG001 -- the key of the cache
+    """The templates of one set of attributes, filled as its metrics appear: one hash of the attributes per batch."""
+    return {}
+
+
+def _template(metric: Metric, attributes: Attributes, suffix: str = "", le: str | None = None) -> str:
+    """`name{cluster="demo",state="%s"}`: label names sorted, values of attributes filled in, values of labels open."""
+    pairs = {name.replace(".", "_"): _escape(value).replace("%", "%%") for name, value in attributes}
+    pairs |= dict.fromkeys(metric.prometheus_labels, "%s")
+    if le is not None:
+        pairs["le"] = le
+    inside = ",".join(f'{name}="{value}"' for name, value in sorted(pairs.items()))
+    return f"{metric.prometheus_name}{suffix}{{{inside}}}" if inside else f"{metric.prometheus_name}{suffix}"
+
+
+@lru_cache(maxsize=4_096)
+def _histogram_templates(metric: Metric, attributes: Attributes) -> tuple[list[str], str, str]:
+    bounds = [number(bound) for bound in metric.buckets] + ["+Inf"]
+    buckets = [_template(metric, attributes, "_bucket", bound) for bound in bounds]
+    return buckets, _template(metric, attributes, "_count"), _template(metric, attributes, "_sum")
+
+
+@lru_cache(maxsize=4_096)
+def _header(metric: Metric, openmetrics: bool) -> str:
+    name = metric.prometheus_name
+    kind = "gauge" if metric.kind == "updowncounter" else metric.kind
+    if not openmetrics:
+        text = metric.help.replace("\\", r"\\").replace("\n", r"\n")
+        return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+    if kind == "counter":
+        name = name.removesuffix("_total")
+    unit = _openmetrics_unit(metric, name)
+    return f"# HELP {name} {_escape(metric.help)}\n# TYPE {name} {kind}\n" + (f"# UNIT {name} {unit}\n" if unit else "")
+
+
+def _openmetrics_unit(metric: Metric, name: str) -> str:
+    """The unit, which OpenMetrics allows only where the name ends with it."""
+    unit = "ratio" if metric.unit == "1" else prometheus_unit(metric.unit)
+    return unit if unit and name.endswith(f"_{unit}") else ""
+
+
+def _escape(value: str) -> str:
+    if "\\" in value or "\n" in value or '"' in value:
+        return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return value
+
+
+def _family(metric: Metric, samples: list[tuple[Attributes, Sample]]) -> Family:
+    """The same family in prometheus_client's own classes."""
+    from prometheus_client import core
+
+    kinds = {"counter": core.CounterMetricFamily, "histogram": core.HistogramMetricFamily}
+    base = metric.prometheus_name.removesuffix("_total") if metric.kind == "counter" else metric.prometheus_name
+    family: Family = kinds.get(metric.kind, core.GaugeMetricFamily)(base, metric.help, unit=_openmetrics_unit(metric, base))
+    for attributes, (_, value, labels) in samples:
+        pairs = {name.replace(".", "_"): text for name, text in attributes}
+        pairs |= dict(zip(metric.prometheus_labels, labels, strict=True))
+        if isinstance(value, Histogram):
+            bounds = [number(bound) for bound in metric.buckets] + ["+Inf"]
+            cumulative = list(accumulate(value.counts))
+            for bound, observed in zip(bounds, cumulative, strict=True):
+                family.add_sample(f"{base}_bucket", {**pairs, "le": bound}, observed)
+            family.add_sample(f"{base}_count", pairs, cumulative[-1])
+            family.add_sample(f"{base}_sum", pairs, value.sum)
+        else:
+            family.add_sample(metric.prometheus_name, pairs, value)
+    return family
