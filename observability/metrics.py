@@ -159,8 +159,8 @@ def _name_problem(metric: Metric) -> str | None:
         )
     if metric.unit in {"ms", "%"}:
         return "use base units: s instead of ms, 1 instead of %"
-    if not (metric.help[:1].isupper() and metric.help.endswith(".")):
-        return "help must be a full sentence: capital letter, full stop"
+    if not (metric.help[:1].isupper() or metric.help[:1].isdigit()) or not metric.help.endswith("."):
+        return "help must be a full sentence: it begins with a capital letter or a digit and ends with a full stop"
     return None
 
 
