@@ -1,0 +1,127 @@
+"""The lab's state directory: where it is, who may use it, its secrets, and how it goes away."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from observability.errors import LabError
+
+NEEDED_BYTES = 400 * 1024 * 1024
+"""Free space that a lab asks for: two small database clusters, a copied installation and the time series of a day."""
+
+_MARKER = "this directory belongs to ha-observability lab\n"
+_MAX_PATH = 80  # names of UNIX sockets end at 107 bytes
+
+
+def default_directory(env: Mapping[str, str] = os.environ, uid: int | None = None) -> Path:
+    """`/var/lib/ha-observability/lab` for root, else below the user's state directory of the XDG specification."""
+    if (os.geteuid() if uid is None else uid) == 0:
+        return Path("/var/lib/ha-observability/lab")
+    state = env.get("XDG_STATE_HOME") or str(Path(env.get("HOME") or Path.home()) / ".local" / "state")
+    return Path(state) / "ha-observability" / "lab"
+
+
+def temporary_directory() -> Path:
+    """A new directory for a lab that is gone afterwards."""
+    return Path(tempfile.mkdtemp(prefix="ha-lab-"))
+
+
+class StateDirectory:
+    """A directory that one lab at a time uses; everything in it is the lab's and goes away with it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock: IO[str] | None = None
+
+    def claim(self) -> None:
+        """
+        Create the directory if need be and take its lock until `release`.
+
+        Raises:
+            LabError: when another lab uses it, it holds somebody else's files, or the disk is full.
+
+        """
+        if len(str(self.path)) > _MAX_PATH:
+            raise LabError(
+                f"the path {self.path} is too long for UNIX sockets in it: choose one of up to {_MAX_PATH} letters"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._require_ours()
+            self.path.chmod(0o711)  # PostgreSQL's account must pass through; it need not list
+            (self.path / "lab").write_text(_MARKER)
+            self._take_lock()
+        except OSError as error:
+            raise LabError(
+                f"the state directory {self.path} cannot be used: {error.strerror}; choose another with --state-dir"
+            ) from error
+        self.require_space()
+
+    def require_space(self, needed: int = NEEDED_BYTES) -> None:
+        """
+        Make sure that there is room for a lab.
+
+        Raises:
+            LabError: when there is not, with the directory and the space.
+
+        """
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise LabError(
+                f"the disk of {self.path} has {free // 1024**2} MB left, a lab needs {needed // 1024**2} MB: "
+                "make room, or choose another place with --state-dir"
+            )
+
+    def release(self) -> None:
+        """Let another lab have the directory."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def remove(self) -> None:
+        """Delete the directory with everything in it; what is not a lab's is left alone."""
+        if self.is_ours():
+            shutil.rmtree(self.path, ignore_errors=False)
+
+    def is_ours(self) -> bool:
+        """Whether a lab made this directory."""
+        return (self.path / "lab").is_file() and (self.path / "lab").read_text() == _MARKER
+
+    def secret(self, name: str) -> Path:
+        """The file, readable by its owner alone, that holds the password `name`; made at the first call."""
+        folder = self.path / "secrets"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / name
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(24))
+        return path
+
+    def _require_ours(self) -> None:
+        if not self.is_ours() and any(self.path.iterdir()):
+            raise LabError(
+                f"{self.path} holds files that are not a lab's: choose an empty or a new directory with --state-dir"
+            )
+
+    def _take_lock(self) -> None:
+        lock = (self.path / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise LabError(
+                f"another lab is using {self.path}: take it down with `lab down`, or choose another --state-dir"
+            ) from None
+        self._lock = lock
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, from its first instant on."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123
+        file.write(text)
