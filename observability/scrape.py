@@ -58,7 +58,19 @@ SCRAPE_DURATION = Metric(
     unit="s",
     help="Time that the exporter took to ask all targets.",
 )
-METRICS = (UP, STATE, PROBE_SUCCESS, PROBE_DURATION, PROBE_ERROR, SCRAPE_DURATION)
+EXPORTER_INFO = Metric(
+    name="ha.exporter.info",
+    kind="gauge",
+    help="Always 1; its label says which version of the exporter answers.",
+    labels=("version",),
+)
+EXPORTER_START_TIME = Metric(
+    name="ha.exporter.start.time",
+    kind="gauge",
+    unit="s",
+    help="When the exporter started, in seconds since the epoch.",
+)
+METRICS = (EXPORTER_INFO, EXPORTER_START_TIME, UP, STATE, PROBE_SUCCESS, PROBE_DURATION, PROBE_ERROR, SCRAPE_DURATION)
 
 _GRACE_SECONDS = 0.05
 """Drivers keep their own deadline; the runner's second fence comes this much later."""

@@ -157,7 +157,9 @@ def _family(metric: Metric, samples: list[tuple[Attributes, Sample]]) -> Family:
 
     kinds = {"counter": core.CounterMetricFamily, "histogram": core.HistogramMetricFamily}
     base = metric.prometheus_name.removesuffix("_total") if metric.kind == "counter" else metric.prometheus_name
-    family: Family = kinds.get(metric.kind, core.GaugeMetricFamily)(base, metric.help, unit=_openmetrics_unit(metric, base))
+    family: Family = kinds.get(metric.kind, core.GaugeMetricFamily)(
+        base, metric.help, unit=_openmetrics_unit(metric, base)
+    )
     for attributes, (_, value, labels) in samples:
         pairs = {name.replace(".", "_"): text for name, text in attributes}
         pairs |= dict(zip(metric.prometheus_labels, labels, strict=True))

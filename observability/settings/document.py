@@ -75,7 +75,8 @@ class Document:
         return _VARIABLE.sub(lambda match: self._variable(match, node.start_mark.line + 1), text)
 
     def _variable(self, match: re.Match[str], line: int) -> str:
-        name, default = match.groups()
+        name: str = match[1]
+        default: str | None = match[2]
         value = self._env.get(name, default)
         if value is None:
             self.problems.append(
