@@ -9,7 +9,7 @@ from pathlib import Path
 
 from observability.errors import LabError
 from observability.lab.account import Account, unprivileged
-from observability.lab.process import run
+from observability.lab.command import run
 from observability.lab.program import copy_installation, in_wheel, runs
 
 CHOICES = ("16", "18", "system")
@@ -89,5 +89,5 @@ def _major(programs: Path) -> int:
 
 
 def _version(server: Path) -> str:
-    found = re.search(r"\d+(\.\d+)?", run([server, "--version"])[1])
+    found = re.search(r"\d+(\.\d+)?", run([server, "--version"]).output)
     return found.group() if found else "unknown"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,9 +11,10 @@ from observability.lab.directory import StateDirectory
 from observability.lab.installation import find_installation
 from observability.lab.ports import free_port
 from observability.lab.postgres import Postgres
-from observability.lab.process import Registry
 from observability.lab.program import redis_server
+from observability.lab.ready import await_true
 from observability.lab.redis import Redis
+from observability.lab.registry import Registry
 
 SLOT = "pg_2"
 
@@ -86,12 +86,9 @@ class PostgresPair:
             LabError: when it does not in time.
 
         """
-        deadline = time.monotonic() + timeout_seconds
-        while not self.standby.replays():
-            if time.monotonic() > deadline:
-                tail = self.standby.process.log_tail()
-                raise LabError(f"{self.standby.name} does not stream from {self.primary.name}:\n{tail}")
-            time.sleep(0.05)
+        if not await_true(self.standby.replays, timeout_seconds=timeout_seconds):
+            tail = self.standby.process.log_tail()
+            raise LabError(f"{self.standby.name} does not stream from {self.primary.name}:\n{tail}")
 
     def heal(self, timeout_seconds: float = 30) -> None:
         """Thaw what is frozen, start what has ended, and wait until all is as it was at the start."""
@@ -141,12 +138,9 @@ class RedisPair:
             LabError: when it is not in time.
 
         """
-        deadline = time.monotonic() + timeout_seconds
-        while not self.replica.replicates():
-            if time.monotonic() > deadline:
-                tail = self.replica.process.log_tail()
-                raise LabError(f"{self.replica.name} does not follow {self.primary.name}:\n{tail}")
-            time.sleep(0.05)
+        if not await_true(self.replica.replicates, timeout_seconds=timeout_seconds):
+            tail = self.replica.process.log_tail()
+            raise LabError(f"{self.replica.name} does not follow {self.primary.name}:\n{tail}")
 
     def heal(self, timeout_seconds: float = 15) -> None:
         """Thaw what is frozen, start what has ended, and wait until the replica follows again."""

@@ -30,13 +30,6 @@ def free_port() -> int:
     return _free(set())
 
 
-def is_open(port: int) -> bool:
-    """Whether something accepts connections on a port of loopback."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) == 0
-
-
 def _free(taken: set[int]) -> int:
     for _ in range(_ATTEMPTS):
         port = random.choice(_RANGE)  # noqa: S311  # not a secret

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from observability.errors import LabError
+from observability.lab.command import run
 from observability.lab.directory import StateDirectory, write_private
 from observability.lab.installation import Installation
 from observability.lab.ports import HOST
-from observability.lab.process import Process, Registry, await_ready, run, stop
+from observability.lab.process import Process, stop
+from observability.lab.ready import await_ready
+from observability.lab.registry import Registry
 from observability.lab.shared_memory import remove_segment
 
 MONITOR = "ha_monitor"
@@ -118,7 +121,11 @@ class Postgres:
         program = self.installation.programs / "postgres"
         # PostgreSQL opens its configuration with the account's rights, so its working directory must be open to it too.
         process = self.registry.start(
-            self.name, [program, "-D", self.data], cwd=self.data, account=self.installation.account
+            self.name,
+            [program, "-D", self.data],
+            cwd=self.data,
+            account=self.installation.account,
+            ends_with=signal.SIGQUIT,
         )
         await_ready(process, self.answers, timeout_seconds=timeout_seconds)
 
@@ -147,8 +154,8 @@ class Postgres:
         """Whether the standby receives WAL from its primary now."""
         return self.sql("SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'") == "1"
 
-    def stop(self, sign: signal.Signals = signal.SIGINT) -> None:
-        """Stop the server: SIGINT is PostgreSQL's fast shutdown, SIGQUIT its immediate one."""
+    def stop(self, sign: int = signal.SIGINT) -> None:
+        """Stop the server: SIGINT is PostgreSQL's fast shutdown, SIGQUIT its immediate one, SIGKILL its crash."""
         process = self.registry.find(self.name)
         if process:
             stop([process], sign, timeout_seconds=10)
@@ -173,7 +180,7 @@ class Postgres:
         self.data.mkdir(mode=0o700)
         self._give(self.data)
         account = self.installation.account
-        if account and run(["/bin/sh", "-c", 'cd "$1"', "sh", self.data], account=account)[0] != 0:
+        if account and run(["/bin/sh", "-c", 'cd "$1"', "sh", self.data], account=account).code != 0:
             raise LabError(
                 f"PostgreSQL runs as {account.name}, who cannot enter {self.data.parent}: "
                 "choose a --state-dir that everybody may pass through"

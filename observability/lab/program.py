@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from observability.errors import LabError
 from observability.lab.account import Account
-from observability.lab.process import run
+from observability.lab.command import run
 
 _ALSO_IN = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/homebrew/sbin")
 
@@ -70,7 +70,7 @@ def redis_server(copies: Path) -> Path:
 
 def runs(program: Path, account: Account | None = None) -> bool:
     """Whether a program can really be executed (by the account): permissions of all its parents and libraries included."""
-    return run([program, "--version"], account=account)[0] == 0
+    return run([program, "--version"], account=account).code == 0
 
 
 def copy_installation(source: Path, destination: Path) -> Path:

@@ -11,7 +11,9 @@ from redis.retry import Retry
 
 from observability.lab.directory import StateDirectory, write_private
 from observability.lab.ports import HOST
-from observability.lab.process import Process, Registry, await_ready
+from observability.lab.process import Process
+from observability.lab.ready import await_ready
+from observability.lab.registry import Registry
 
 # The password stands in the file, which only its owner can read, and not on the command line.
 _SETTINGS = """\

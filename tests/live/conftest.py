@@ -16,8 +16,8 @@ import pytest
 
 from observability.lab.directory import StateDirectory, temporary_directory
 from observability.lab.pairs import PostgresPair, RedisPair
-from observability.lab.process import Registry
 from observability.lab.proxy import LineThread
+from observability.lab.registry import Registry
 
 
 @pytest.fixture(scope="session")
