@@ -73,7 +73,7 @@ EXPORTER_START_TIME = Metric(
 METRICS = (EXPORTER_INFO, EXPORTER_START_TIME, UP, STATE, PROBE_SUCCESS, PROBE_DURATION, PROBE_ERROR, SCRAPE_DURATION)
 
 _GRACE_SECONDS = 0.05
-"""Drivers keep their own deadline; the runner's second fence comes this much later."""
+"""Drivers keep their own deadline; the runner's second fence comes this much later, and that of a sharer later again."""
 
 
 class Target(Protocol):
@@ -133,7 +133,7 @@ class Watcher:
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._look(min(timeout, self.target.timeout_seconds)))
         try:
-            return await asyncio.wait_for(asyncio.shield(self._running), timeout + _GRACE_SECONDS)
+            return await asyncio.wait_for(asyncio.shield(self._running), timeout + 2 * _GRACE_SECONDS)
         except TimeoutError:
             return self._failed(Failure(Reason.LATE, "an earlier look at this target is still running", timeout))
 

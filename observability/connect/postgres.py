@@ -72,6 +72,8 @@ class PostgresConnection:
             rows = await self._connection.fetch(statement, timeout=left)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             reason = _reason(error)
+            if reason is Reason.PROTOCOL and self._connection.is_closed():
+                reason = Reason.CLOSED  # asyncpg calls a line that breaks in mid-answer a protocol error
             self._lost = self._lost or reason in {Reason.HUNG, Reason.CLOSED, Reason.PROTOCOL, Reason.STOPPING}
             return failure(error, reason, time.monotonic() - started)
         return Answer(rows, time.monotonic() - started)

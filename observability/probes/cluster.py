@@ -141,15 +141,15 @@ def _holding(members: Iterable[Member], role: Metric, name: str) -> list[Member]
 
 def _postgres_lag(members: Sequence[Member], history: WalHistory, now: float) -> Iterator[Batch]:
     primaries = _holding(members, POSTGRES_ROLE, "primary")
-    inserted = primaries[0].value(WAL_POSITION, "inserted") if len(primaries) == 1 else None
-    if inserted is None:
+    flushed = primaries[0].value(WAL_POSITION, "flushed") if len(primaries) == 1 else None
+    if flushed is None:
         return
-    history.saw(primaries[0].server, inserted, now)
+    history.saw(primaries[0].server, flushed, now)
     for standby in _holding(members, POSTGRES_ROLE, "standby"):
         replayed = standby.value(WAL_POSITION, "replayed")
         if replayed is not None:
             # The standby may have been read a moment after the primary, and so be ahead of what was seen there.
-            samples = [BACKLOG.sample(max(0.0, inserted - replayed)), LAG.sample(history.lag(replayed, now))]
+            samples = [BACKLOG.sample(max(0.0, flushed - replayed)), LAG.sample(history.lag(replayed, now))]
             yield Batch(standby.attributes, samples)
 
 

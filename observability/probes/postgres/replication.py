@@ -16,7 +16,7 @@ WAL_POSITION = Metric(
     name="ha.postgres.wal.position",
     kind="gauge",
     unit="By",
-    help="WAL position as bytes since the cluster began: inserted on a primary, received and replayed on a standby.",
+    help="WAL position as bytes since the cluster began: flushed on a primary, received and replayed on a standby.",
     labels=("stage",),
 )
 RECEIVER_STREAMING = Metric(
@@ -44,7 +44,7 @@ REPLAYED_AGE = Metric(
 
 QUERY = """
 SELECT pg_is_in_recovery() AS in_recovery,
-       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn() - '0/0'::pg_lsn END::float8 AS inserted,
+       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'::pg_lsn END::float8 AS flushed,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() - '0/0'::pg_lsn END::float8 AS received,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() - '0/0'::pg_lsn END::float8 AS replayed,
        CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END AS paused,
@@ -59,7 +59,7 @@ LEFT JOIN pg_stat_wal_receiver AS receiver ON true
 def read(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sample]:
     """The one row; what the server does not know stays absent."""
     row = rows[0]
-    yield from WAL_POSITION.known(row["inserted"], "inserted")
+    yield from WAL_POSITION.known(row["flushed"], "flushed")
     yield from WAL_POSITION.known(row["received"], "received")
     yield from WAL_POSITION.known(row["replayed"], "replayed")
     if row["in_recovery"]:

@@ -37,7 +37,7 @@ SENDER_LAG = Metric(
 # A cascading standby sends what it has received, so its own position is that one.
 QUERY = """
 WITH here AS (
-  SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_insert_lsn() END AS lsn
+  SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_flush_lsn() END AS lsn
 )
 SELECT application_name AS standby,
        count(*) FILTER (WHERE state = 'streaming' AND sync_state = 'async') AS async,
