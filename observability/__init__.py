@@ -1,1 +1,61 @@
-"""Truthful metrics, proven alerts and safe failover for highly available stacks."""
+"""
+Truthful metrics, proven alerts and safe failover for highly available stacks.
+
+In a server::
+
+    from observability import instrument, metrics_app
+
+    instrument(engine, pool_name="core")
+    app.mount("/metrics", metrics_app())
+
+The names are imported when they are first used, so that `import observability` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from observability.exposition import metrics_app, register, wsgi_metrics_app
+    from observability.instrumentation.pool import PoolMonitor, instrument
+    from observability.metrics import Batch, Histogram, Metric, Sample
+    from observability.probes.probe import Probe
+
+__all__ = [
+    "Batch",
+    "Histogram",
+    "Metric",
+    "PoolMonitor",
+    "Probe",
+    "Sample",
+    "instrument",
+    "metrics_app",
+    "register",
+    "wsgi_metrics_app",
+]
+
+_HOMES = {
+    "Batch": "observability.metrics",
+    "Histogram": "observability.metrics",
+    "Metric": "observability.metrics",
+    "PoolMonitor": "observability.instrumentation.pool",
+    "Probe": "observability.probes.probe",
+    "Sample": "observability.metrics",
+    "instrument": "observability.instrumentation.pool",
+    "metrics_app": "observability.exposition",
+    "register": "observability.exposition",
+    "wsgi_metrics_app": "observability.exposition",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,295 @@
+"""
+What one pool's instrumentation has counted.
+
+Each connection record of the pool has a `Slot`, in which whoever holds the connection counts: one writer at a time, so
+that handing out and returning a connection needs no lock and is exact. The rare events are counted here, under a lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import weakref
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+from operator import add
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from observability.instrumentation.pool import metrics
+from observability.instrumentation.pool.reasons import Outcome, outcome
+from observability.metrics import Histogram, Metric
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+_log = logging.getLogger("observability.instrumentation.pool")
+
+Key: TypeAlias = tuple[Metric, tuple[str, ...]]
+Node: TypeAlias = tuple[str, str, str]
+"""Role, address and port of the server that a connection leads to."""
+
+UNKNOWN_NODE: Node = ("unknown", "", "")
+FOREVER = float("inf")
+
+_COUNTED: tuple[Key, ...] = (
+    *((metric, ()) for metric in (
+        metrics.TIMEOUTS, metrics.CANCELLED_WAITS, metrics.CONNECTS, metrics.DETACHED, metrics.PRE_PING_FAILURES,
+        metrics.DISCONNECTS, metrics.READ_ONLY_ERRORS, metrics.LISTENER_ERRORS,
+    )),
+    *((metrics.FAILED_CONNECTS, (reason.value,)) for reason in metrics.CONNECT_FAILURES),
+    *((metrics.CLOSES, (reason.value,)) for reason in metrics.Close),
+    *((metrics.INVALIDATIONS, (kind, reason.value)) for kind in metrics.KINDS for reason in metrics.Invalidation),
+)  # fmt: skip
+
+
+class Slot:
+    """
+    What is known and counted about one connection record: its holder is the only writer.
+
+    A slot outlives its record and is handed on to the next one, so that its sums never go backwards.
+    """
+
+    __slots__ = (
+        "adopted",
+        "collected",
+        "invalidated",
+        "look_at",
+        "node",
+        "open",
+        "owner",
+        "place",
+        "proxy",
+        "record",
+        "taken",
+        "used",
+        "users",
+        "uses",
+        "waited",
+        "waits",
+    )  # fmt: skip
+
+    def __init__(self, owner: Ledger) -> None:
+        self.owner = owner
+        self.waits = [0] * (len(metrics.WAIT_BUCKETS) + 1)
+        self.uses = [0] * (len(metrics.USE_BUCKETS) + 1)
+        self.waited = 0.0
+        self.used = 0.0
+        self.collected = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the record, but not what was counted."""
+        self.record: Callable[[], ConnectionPoolEntry | None] = _nothing
+        self.taken = 0.0
+        """When the connection was handed out, by the monotonic clock; 0 while it is not."""
+        self.proxy: Callable[[], object] = _nothing
+        """Weak: whom the connection was handed to."""
+        self.adopted = 0.0
+        """When the connection was found handed out already, 0 if it was not."""
+        self.open = False
+        """Whether a connection was opened that has not been closed."""
+        self.invalidated = False
+        """Whether the connection was declared unusable and is going to be closed for that."""
+        self.node = UNKNOWN_NODE
+        self.look_at = FOREVER
+        """When to look next at the role of the server."""
+        self.place: tuple[str, ...] = ()
+        self.users: list[tuple[Callable[[], Any], float]] = []
+        """Only where several share one record: whom it was handed to (weak), and when."""
+
+    def users_now(self) -> list[tuple[Callable[[], Any], float]]:
+        """Those of the users who have not given the connection back."""
+        return [user for user in self.users if getattr(user[0](), "dbapi_connection", None) is not None]
+
+
+class Totals(NamedTuple):
+    """Everything that was counted, at one moment."""
+
+    counts: dict[Key, int]
+    waits: Histogram
+    uses: Histogram
+    creates: Histogram
+    checkouts: int
+    checkins: int
+    collected: int
+
+
+class Ledger:
+    """What has happened in one pool since it was instrumented."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._complained = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Start from nothing. What the records remember of their slots must be undone first."""
+        # Reentrant: the garbage collector may return a connection, and so call a listener, at any moment.
+        self._lock = threading.RLock()
+        self.since = time.time()
+        self._slots: list[Slot] = []
+        self._dead: deque[Slot] = deque()
+        self._spare: list[Slot] = []
+        self._counts: dict[Key, int] = dict.fromkeys(_COUNTED, 0)
+        self._vain = _Observations(metrics.WAIT_BUCKETS)
+        self._creates = _Observations(metrics.CREATE_BUCKETS)
+        self._adopted_returns = 0
+        self._detached: dict[int, Callable[[], object]] = {}
+
+    def count(self, metric: Metric, *labels: str) -> None:
+        """Count one happening."""
+        key = (metric, labels)
+        with self._lock:
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    def created(self, seconds: float) -> None:
+        """A connection was opened."""
+        with self._lock:
+            self._creates.add(seconds)
+
+    def failed(self, error: BaseException, waited: float) -> None:
+        """A request for a connection ended without one."""
+        with self._lock:
+            self._vain.add(waited)
+        result = outcome(error)
+        if result is Outcome.TIMED_OUT:
+            self.count(metrics.TIMEOUTS)
+        elif result is Outcome.CANCELLED:
+            self.count(metrics.CANCELLED_WAITS)
+        else:
+            self.count(metrics.FAILED_CONNECTS, result.value)
+
+    def shared(self, record: ConnectionPoolEntry, proxy: Callable[[], Any], began: float, taken: float) -> None:
+        """A connection was handed out that others may hold as well."""
+        slot = self.slot(record)
+        with self._lock:
+            slot.proxy = proxy
+            slot.waited += taken - began
+            slot.waits[bisect_left(metrics.WAIT_BUCKETS, taken - began)] += 1
+            slot.users = slot.users_now()
+            slot.users.append((proxy, taken))
+
+    def returned_adopted(self, slot: Slot) -> None:
+        """A connection came back that was out already when the instrumentation began."""
+        with self._lock:
+            slot.adopted = 0.0
+            self._adopted_returns += 1
+
+    def detached(self, connection: object, proxy: Callable[[], object]) -> None:
+        """A connection left the pool; `proxy` is the weak reference to whoever has it now."""
+        with self._lock:
+            self._detached[id(connection)] = proxy
+        self.count(metrics.DETACHED)
+
+    def closed_detached(self, connection: object) -> None:
+        """A connection that had left the pool was closed."""
+        with self._lock:
+            self._detached.pop(id(connection), None)
+
+    def detached_open(self) -> int:
+        """How many connections have left the pool and are still held by somebody."""
+        with self._lock:
+            # A copy: the garbage collector may change the original at any moment.
+            for key, proxy in self._detached.copy().items():
+                if proxy() is None:
+                    self._detached.pop(key, None)
+            return len(self._detached)
+
+    def slot(self, record: ConnectionPoolEntry) -> Slot:
+        """The slot of a record, which gets one if it has none."""
+        with self._lock:
+            slot: Slot | None = record.__dict__.get("ha_slot")
+            if slot is None or slot.owner is not self:
+                self._bury()
+                slot = self._spare.pop() if self._spare else self._new_slot()
+                slot.record = weakref.ref(record, _burial(self._dead, slot))
+                record.__dict__["ha_slot"] = slot
+            return slot
+
+    def slots(self) -> list[tuple[Slot, ConnectionPoolEntry]]:
+        """The living records with their slots."""
+        with self._lock:
+            slots = list(self._slots)
+        return [(slot, record) for slot in slots if (record := slot.record()) is not None]
+
+    def totals(self) -> Totals:
+        """What was counted so far."""
+        with self._lock:
+            self._bury()
+            slots = list(self._slots)
+            counts = dict(self._counts)
+            vain, vainly = list(self._vain.counts), self._vain.sum
+            returns = self._adopted_returns - counts[metrics.DETACHED, ()]
+            creates = Histogram(tuple(self._creates.counts), self._creates.sum)
+        waits = _sums([slot.waits for slot in slots], len(metrics.WAIT_BUCKETS) + 1)
+        uses = _sums([slot.uses for slot in slots], len(metrics.USE_BUCKETS) + 1)
+        return Totals(
+            counts=counts,
+            waits=Histogram(list(map(add, waits, vain)), sum(slot.waited for slot in slots) + vainly),
+            uses=Histogram(uses, sum(slot.used for slot in slots)),
+            creates=creates,
+            checkouts=sum(waits),
+            checkins=sum(uses) + returns,
+            collected=sum(slot.collected for slot in slots),
+        )
+
+    def broke(self, error: Exception) -> None:
+        """Count an error of our own, and log the first: the application must neither notice it nor drown in it."""
+        with contextlib.suppress(Exception):  # the last border: even a log handler may fail
+            self.count(metrics.LISTENER_ERRORS)
+            if not self._complained:
+                self._complained = True
+                _log.warning(
+                    "The instrumentation of pool %r failed (%s: %s); the application is not affected, but some figures are."
+                    " This is said once; ha_pool_listener_errors_total counts on.",
+                    self.name, type(error).__name__, error, exc_info=error,
+                )  # fmt: skip
+
+    def _new_slot(self) -> Slot:
+        slot = Slot(self)
+        self._slots.append(slot)
+        return slot
+
+    def _bury(self) -> None:
+        """Make the slots of records that are gone available to new ones; the caller holds the lock."""
+        while self._dead:
+            slot = self._dead.popleft()
+            if slot.open:
+                self.count(metrics.CLOSES, metrics.Close.LOST.value)
+            slot.clear()
+            self._spare.append(slot)
+
+
+class _Observations:
+    """A histogram that is filled under a lock."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum += seconds
+
+
+def _burial(dead: deque[Slot], slot: Slot) -> Callable[[object], None]:
+    """What to do when a record dies. It may die anywhere, so nothing is done but noting it, which needs no lock."""
+
+    def note(_: object) -> None:
+        dead.append(slot)
+
+    return note
+
+
+def _sums(rows: list[list[int]], width: int) -> list[int]:
+    return list(map(sum, zip(*rows, strict=True))) if rows else [0] * width
+
+
+def _nothing() -> None:
+    """What a dead weak reference gives."""

@@ -1,0 +1,138 @@
+"""
+What a pool is like at this moment, read from the pool that the engine has now.
+
+Where SQLAlchemy has no public way to a figure, its private attribute is read; if a version lacks it, the figure is absent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy.pool import (
+    AssertionPool,
+    AsyncAdaptedQueuePool,
+    NullPool,
+    Pool,
+    QueuePool,
+    StaticPool,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+    from observability.instrumentation.pool.ledger import Node, Slot
+
+
+class State(NamedTuple):
+    """Figures of one moment; None is unknown, or does not exist for this class of pool."""
+
+    used: int
+    idle: int
+    disposed: int
+    opening: int | None
+    overflow: int | None
+    capacity: int | None
+    idle_capacity: int | None
+    waiting: int | None
+    oldest_seconds: float | None
+    nodes: Counter[Node]
+
+
+def read(pool: Pool, slots: Iterable[tuple[Slot, ConnectionPoolEntry]]) -> State:
+    """The state of the live pool of an engine, and of what earlier pools of the engine have left open."""
+    used = idle = disposed = out = 0
+    oldest: float | None = None
+    nodes: Counter[Node] = Counter()
+    for slot, record in slots:
+        since = _since(slot, record)
+        if since is not None and (oldest is None or since < oldest):
+            oldest = since
+        live = pool_of(record, pool) is pool
+        out += live and since is not None
+        if record.dbapi_connection is None:
+            continue
+        nodes[slot.node] += 1
+        if not live:
+            disposed += 1
+        elif since is not None:
+            used += 1
+        else:
+            idle += 1
+    capacity, idle_capacity = _limits(pool)
+    return State(
+        used=used,
+        idle=idle,
+        disposed=disposed,
+        opening=max(0, pool.checkedout() - out) if isinstance(pool, QueuePool) else None,
+        overflow=max(0, pool.overflow()) if isinstance(pool, QueuePool) and pool.size() else None,
+        capacity=capacity,
+        idle_capacity=idle_capacity,
+        waiting=_waiting(pool),
+        oldest_seconds=None if oldest is None else max(0.0, perf_counter() - oldest),
+        nodes=nodes,
+    )
+
+
+def pool_of(record: ConnectionPoolEntry, default: Pool | None = None) -> Pool | None:
+    """The pool that a record belongs to."""
+    return getattr(record, "_ConnectionRecord__pool", default)
+
+
+def records_of(pool: Pool, *, has_connected: bool) -> list[ConnectionPoolEntry]:
+    """The records that a pool has already, those included that are handed out."""
+    if isinstance(pool, QueuePool):
+        if pool.checkedout() > 0:
+            return _referring(pool)
+        queue = getattr(pool, "_pool", None)
+        lazy = vars(queue).get("_queue") if queue is not None else None
+        return list(getattr(queue, "queue", None) or getattr(lazy, "_queue", None) or ())
+    return _referring(pool) if has_connected else []
+
+
+def _since(slot: Slot, record: ConnectionPoolEntry) -> float | None:
+    """Since when a connection is out, None if it is not. Without a known moment it is out as long as it was seen."""
+    if slot.users:
+        return min((taken for _, taken in slot.users_now()), default=None)
+    if not record.in_use:
+        return None
+    return slot.taken or slot.adopted or perf_counter()
+
+
+def _limits(pool: Pool) -> tuple[int | None, int | None]:
+    """How many connections the pool allows, and how many of them may be idle."""
+    if isinstance(pool, QueuePool):
+        size = pool.size()
+        beyond = getattr(pool, "_max_overflow", -1)
+        return (None if beyond < 0 or not size else size + beyond), size or None
+    if isinstance(pool, NullPool):
+        return None, 0
+    if isinstance(pool, StaticPool | AssertionPool):
+        return 1, 1
+    return None, None
+
+
+def _waiting(pool: Pool) -> int | None:
+    """How many wait in the pool's queue."""
+    queue: Any = getattr(pool, "_pool", None)
+    if not isinstance(pool, QueuePool) or queue is None:
+        return None
+    if isinstance(pool, AsyncAdaptedQueuePool):
+        # asyncio's queue is made when it is first needed; before that, nobody can have waited.
+        lazy = vars(queue).get("_queue")
+        waiters = () if lazy is None else getattr(lazy, "_getters", None)
+    else:
+        waiters = getattr(getattr(queue, "not_empty", None), "_waiters", None)
+    return None if waiters is None else len(waiters)
+
+
+def _referring(pool: Pool) -> list[ConnectionPoolEntry]:
+    """The records that refer to a pool: the pool itself does not know what it has handed out."""
+    import gc
+
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+    return [each for each in gc.get_referrers(pool) if isinstance(each, ConnectionPoolEntry)]
