@@ -11,12 +11,11 @@ In a server::
 The names are imported when they are first used, so that `import observability` costs next to nothing.
 """
 
-from __future__ import annotations
-
+# Not from typing, which alone would cost more than all of this; type checkers know the name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from observability.exposition import metrics_app, register, wsgi_metrics_app
-    from observability.instrumentation.pool import PoolMonitor, instrument
+    from observability.instrumentation.pool.monitor import PoolMonitor, instrument
     from observability.metrics import Batch, Histogram, Metric, Sample
     from observability.probes.probe import Probe
 
@@ -37,10 +36,10 @@ _HOMES = {
     "Batch": "observability.metrics",
     "Histogram": "observability.metrics",
     "Metric": "observability.metrics",
-    "PoolMonitor": "observability.instrumentation.pool",
+    "PoolMonitor": "observability.instrumentation.pool.monitor",
     "Probe": "observability.probes.probe",
     "Sample": "observability.metrics",
-    "instrument": "observability.instrumentation.pool",
+    "instrument": "observability.instrumentation.pool.monitor",
     "metrics_app": "observability.exposition",
     "register": "observability.exposition",
     "wsgi_metrics_app": "observability.exposition",

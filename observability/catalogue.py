@@ -12,7 +12,7 @@ from observability.probes import PROBES
 MODULES = (
     "observability.scrape",
     "observability.probes.cluster",
-    "observability.instrumentation.pool_metrics",
+    "observability.instrumentation.pool.metrics",
     "observability.failover.model",
 )
 """Modules with a `METRICS` of their own, beside the probes."""
