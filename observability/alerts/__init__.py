@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import chain
 
-from observability.alerts import meta, postgres, targets
+from observability.alerts import meta, pools, postgres, targets
 from observability.alerts.alert import Alert
 
 FAMILIES: dict[str, tuple[Alert, ...]] = {
     "postgres": postgres.ALERTS,
     "targets": targets.ALERTS,
+    "pools": pools.ALERTS,
     "meta": meta.ALERTS,
 }
 """The alerts of each family; its name is also that of the rule file and the label `component`."""

@@ -1,0 +1,44 @@
+"""Proofs of the alerts on the alerting itself."""
+
+from __future__ import annotations
+
+from observability.alerts import meta
+from observability.alerts.proofs.proof import Given, NearMiss, Proof
+from observability.probes.cluster import TARGETS
+
+PROOFS = (
+    Proof(
+        alert=meta.WATCHDOG,
+        series=(Given(TARGETS, {"system": "postgres"}, 2, None),),
+        summary="Alerts arrive.",
+        description="This alert always fires. The controller counts on it: when it stays away, the path of alerts is broken.",
+        always=True,
+        fires_on_vanish=True,
+    ),
+    Proof(
+        alert=meta.EXPORTER_DOWN,
+        series=(Given(TARGETS, {"system": "postgres"}, 2, None), Given(TARGETS, {"system": "redis"}, 2, None)),
+        summary="Nobody watches cluster demo any more: its exporter gives no metrics.",
+        description=(
+            "The series of cluster demo have stopped within the last hour. "
+            "Until they are back no other alert about it can fire, whatever happens there."
+        ),
+        near_misses=(
+            NearMiss(
+                "another exporter still watches",
+                (
+                    Given(TARGETS, {"system": "postgres", "instance": "a"}, 2, None),
+                    Given(TARGETS, {"system": "postgres", "instance": "b"}, 2, 2),
+                ),
+            ),
+        ),
+        fires_on_vanish=True,
+    ),
+    Proof(
+        alert=meta.NOTHING_WATCHED,
+        series=(Given(TARGETS, {"system": "postgres"}, 2, None),),
+        summary="No exporter is seen at all: nothing is watched.",
+        description="Prometheus has no series of any exporter, so no alert about any cluster can fire, whatever happens there.",
+        fires_on_vanish=True,
+    ),
+)
