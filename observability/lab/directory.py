@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -17,15 +18,18 @@ NEEDED_BYTES = 400 * 1024 * 1024
 """Free space that a lab asks for: two small database clusters, a copied installation and the time series of a day."""
 
 _MARKER = "this directory belongs to ha-observability lab\n"
+_MARKER_FILE = "lab"
+_LOCK_FILE = "lock"
+_PARENT = "ha-observability"
 _MAX_PATH = 80  # names of UNIX sockets end at 107 bytes
 
 
 def default_directory(env: Mapping[str, str] = os.environ, uid: int | None = None) -> Path:
     """`/var/lib/ha-observability/lab` for root, else below the user's state directory of the XDG specification."""
     if (os.geteuid() if uid is None else uid) == 0:
-        return Path("/var/lib/ha-observability/lab")
+        return Path("/var/lib") / _PARENT / "lab"
     state = env.get("XDG_STATE_HOME") or str(Path(env.get("HOME") or Path.home()) / ".local" / "state")
-    return Path(state) / "ha-observability" / "lab"
+    return Path(state) / _PARENT / "lab"
 
 
 def temporary_directory() -> Path:
@@ -48,6 +52,8 @@ class StateDirectory:
             LabError: when another lab uses it, it holds somebody else's files, or the disk is full.
 
         """
+        if self._lock:
+            return
         if len(str(self.path)) > _MAX_PATH:
             raise LabError(
                 f"the path {self.path} is too long for UNIX sockets in it: choose one of up to {_MAX_PATH} letters"
@@ -56,7 +62,7 @@ class StateDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             self._require_ours()
             self.path.chmod(0o711)  # PostgreSQL's account must pass through; it need not list
-            (self.path / "lab").write_text(_MARKER)
+            (self.path / _MARKER_FILE).write_text(_MARKER)
             self._take_lock()
         except OSError as error:
             raise LabError(
@@ -72,12 +78,16 @@ class StateDirectory:
             LabError: when there is not, with the directory and the space.
 
         """
+        if shutil.disk_usage(self.path).free < needed:
+            raise LabError(self.shortage(needed))
+
+    def shortage(self, needed: int = NEEDED_BYTES) -> str:
+        """The sentence about a full disk."""
         free = shutil.disk_usage(self.path).free
-        if free < needed:
-            raise LabError(
-                f"the disk of {self.path} has {free // 1024**2} MB left, a lab needs {needed // 1024**2} MB: "
-                "make room, or choose another place with --state-dir"
-            )
+        return (
+            f"the disk of {self.path} has {free // 1024**2} MB left, a lab needs {needed // 1024**2} MB: "
+            "make room, or choose another place with --state-dir"
+        )
 
     def release(self) -> None:
         """Let another lab have the directory."""
@@ -88,11 +98,24 @@ class StateDirectory:
     def remove(self) -> None:
         """Delete the directory with everything in it; what is not a lab's is left alone."""
         if self.is_ours():
-            shutil.rmtree(self.path, ignore_errors=False)
+            shutil.rmtree(self.path)
+            with contextlib.suppress(OSError):  # the parent that we may have made, unless something else is in it
+                if self.path.parent.name == _PARENT:
+                    self.path.parent.rmdir()
+
+    def empty(self) -> None:
+        """Delete what an earlier lab has left, but not the directory."""
+        for path in self.path.iterdir():
+            if path.name in (_MARKER_FILE, _LOCK_FILE):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def is_ours(self) -> bool:
         """Whether a lab made this directory."""
-        return (self.path / "lab").is_file() and (self.path / "lab").read_text() == _MARKER
+        return (self.path / _MARKER_FILE).is_file() and (self.path / _MARKER_FILE).read_text() == _MARKER
 
     def secret(self, name: str) -> Path:
         """The file, readable by its owner alone, that holds the password `name`; made at the first call."""
@@ -110,7 +133,7 @@ class StateDirectory:
             )
 
     def _take_lock(self) -> None:
-        lock = (self.path / "lock").open("w")
+        lock = (self.path / _LOCK_FILE).open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -127,6 +127,10 @@ class RedisPair:
     def start(self, timeout_seconds: float = 15) -> None:
         """Start both and wait until the replica follows."""
         self.primary.start(timeout_seconds)
+        self.start_replica(timeout_seconds)
+
+    def start_replica(self, timeout_seconds: float = 15) -> None:
+        """Start the replica and wait until it follows."""
         self.replica.start(timeout_seconds)
         self.await_link(timeout_seconds)
 

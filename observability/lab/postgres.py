@@ -143,11 +143,11 @@ class Postgres:
         self.sql(f"CREATE DATABASE {APP} OWNER {APP};")
         self.sql("".join(f"SELECT pg_create_physical_replication_slot('{slot}', true);" for slot in slots))
 
-    def sql(self, statements: str, database: str = "postgres") -> str:
-        """Run statements as superuser and give their rows, one a line, columns separated by `|`."""
+    def sql(self, statements: str, *, database: str = "postgres", role: str = SUPERUSER) -> str:
+        """Run statements and give their rows, one a line, columns separated by `|`."""
         return self.installation.run(
             "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1",
-            self.url(SUPERUSER, database), text=statements, passwords=self._passwords(),
+            self.url(role, database), text=statements, passwords=self._passwords(),
         ).strip()  # fmt: skip
 
     def replays(self) -> bool:
