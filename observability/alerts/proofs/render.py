@@ -9,7 +9,7 @@ from typing import Any
 from observability.alerts.document import to_yaml
 from observability.alerts.proofs import PROOFS
 from observability.alerts.proofs.proof import Given, Proof
-from observability.alerts.render import GENERATED, rule_annotations, rule_labels
+from observability.alerts.render import GENERATED, LINKS, Links, rule_annotations, rule_labels
 
 CLUSTER, OTHER = "demo", "other"
 
@@ -23,14 +23,14 @@ _REST_SECONDS = 10
 _LABEL = re.compile(r"\{\{ \$labels\.(\w+) \}\}")
 
 
-def promtool_files(proofs: Mapping[str, Sequence[Proof]] = PROOFS) -> dict[str, str]:
+def promtool_files(proofs: Mapping[str, Sequence[Proof]] = PROOFS, *, links: Links = LINKS) -> dict[str, str]:
     """Files for `promtool test rules` by their names; they expect the rules in `../rules`."""
     return {
         f"{family}.yml": to_yaml(
             {
                 "rule_files": [f"../rules/{family}.yml"],
                 "evaluation_interval": "1s",
-                "tests": [test for proof in inside for test in _tests(proof, family)],
+                "tests": [test for proof in inside for test in _tests(proof, family, links)],
             },
             GENERATED,
         )
@@ -38,9 +38,9 @@ def promtool_files(proofs: Mapping[str, Sequence[Proof]] = PROOFS) -> dict[str, 
     }
 
 
-def _tests(proof: Proof, family: str) -> Iterator[dict[str, Any]]:
+def _tests(proof: Proof, family: str, links: Links) -> Iterator[dict[str, Any]]:
     name, series = proof.alert.name, proof.series
-    here, there = _expected(proof, family, CLUSTER), _expected(proof, family, OTHER)
+    here, there = _expected(proof, family, CLUSTER, links), _expected(proof, family, OTHER, links)
     per_cluster = "cluster" in proof.alert.labels
     whole = _end(proof)
     fires_at = FAULT_SECONDS + proof.alert.for_seconds
@@ -80,14 +80,14 @@ def _end(proof: Proof) -> int:
     return FAULT_SECONDS + proof.alert.for_seconds + _HELD_SECONDS + _rest(proof)
 
 
-def _expected(proof: Proof, family: str, cluster: str) -> dict[str, Any]:
+def _expected(proof: Proof, family: str, cluster: str, links: Links) -> dict[str, Any]:
     """The alert that must fire; the hand-written texts name cluster `demo`."""
     own = {"cluster": cluster, **proof.labels} if "cluster" in proof.alert.labels else dict(proof.labels)
     texts = {"summary": proof.summary, "description": proof.description}
     texts = {field: re.sub(rf"\b{CLUSTER}\b", cluster, text) for field, text in texts.items()}
-    links = {
+    urls = {
         field: _LABEL.sub(lambda match: own[match[1]], text)
-        for field, text in rule_annotations(proof.alert).items()
+        for field, text in rule_annotations(proof.alert, links).items()
         if field not in texts
     }
     return {
@@ -95,7 +95,7 @@ def _expected(proof: Proof, family: str, cluster: str) -> dict[str, Any]:
             **{name.replace(".", "_"): value for name, value in own.items()},
             **rule_labels(proof.alert, family),
         },
-        "exp_annotations": {**texts, **links},
+        "exp_annotations": {**texts, **urls},
     }
 
 
