@@ -92,16 +92,16 @@ def write_settings(site: Site, postgres: PostgresPair, redis: RedisPair) -> Path
         "failover": {
             "listen": f"{HOST}:{site.ports['controller']}",
             "mode": "observe",
-            "state_url": f"sqlite+aiosqlite:///{journal(site)}",
+            "state_url": journal_url(site),
             "token_file": str(site.state.secret("controller-token")),
         },
     }
     return site.file("ha-observability.yml", yaml.safe_dump(settings, sort_keys=False))
 
 
-def journal(site: Site) -> Path:
-    """The controller's journal."""
-    return site.state.path / "journal.db"
+def journal_url(site: Site) -> str:
+    """Where the controller keeps its journal."""
+    return f"sqlite+aiosqlite:///{site.state.path / 'journal.db'}"
 
 
 def start_exporter(site: Site, settings: Path) -> None:
