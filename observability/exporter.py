@@ -41,12 +41,12 @@ class Exporter:
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self.scraper = Scraper(targets, open_connection)  # type: ignore[arg-type]  # connect's Target is the only one
-        self._started = time.time()
+        self._version = version("ha-observability")
+        self._about = Batch((), [EXPORTER_INFO.sample(1, self._version), EXPORTER_START_TIME.sample(time.time())])
 
     async def batches(self, timeout: float) -> list[Batch]:
         """All samples of one scrape, and the exporter's own."""
-        about = [EXPORTER_INFO.sample(1, version("ha-observability")), EXPORTER_START_TIME.sample(self._started)]
-        return [*await self.scraper.scrape(timeout), Batch((), about)]
+        return [*await self.scraper.scrape(timeout), self._about]
 
     async def metrics(self, request: Request) -> Response:
         """Everything, within the deadline that Prometheus names."""
@@ -71,7 +71,7 @@ class Exporter:
             f"{html.escape(name)}</a> ({watcher.target.system})</li>"
             for name, watcher in sorted(self.scraper.watchers.items())
         )
-        return HTMLResponse(_PAGE.format(version=html.escape(version("ha-observability")), items=items))
+        return HTMLResponse(_PAGE.format(version=html.escape(self._version), items=items))
 
 
 def application(targets: Sequence[Target]) -> Starlette:

@@ -89,7 +89,12 @@ def exporter(
     bound = listening_socket(listen or settings.listen)
     logging.getLogger("observability").info("serving %d targets on http://%s/metrics", len(targets), _address(bound))
     config_of_server = uvicorn.Config(
-        application(targets), log_config=None, access_log=False, timeout_graceful_shutdown=3, server_header=False
+        application(targets),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=90,  # longer than Prometheus' usual interval, so that it need not connect for each scrape
+        timeout_graceful_shutdown=3,
     )
     uvicorn.Server(config_of_server).run(sockets=[bound])
 
