@@ -26,8 +26,8 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)+
 _LABEL = re.compile(r"[a-z][a-z0-9]*([._][a-z0-9]+)*")
 _ANNOTATION = re.compile(r"\{[^{}]*\}")
 _UNITS = {"": "", "s": "seconds", "ms": "milliseconds", "By": "bytes", "%": "percent", "1": ""}
-_PER = {"s": "second", "min": "minute", "h": "hour", "d": "day"}
-_SPELLED_UNITS = frozenset({"seconds", "milliseconds", "bytes", "ratio", "percent", "total"})
+_PER = {"s": "second"}
+_SPELLED_UNITS = frozenset({"second", "seconds", "milliseconds", "bytes", "per", "ratio", "percent", "total"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,9 @@ def prometheus_name(name: str, unit: str, kind: Kind) -> str:
 
 
 def prometheus_unit(unit: str) -> str:
-    """`By` → `bytes`, `By/s` → `bytes_per_second`, `{connection}` → nothing."""
+    """`By` → `bytes`, `By/s` → `bytes_per_second`, `{connection}` → nothing, `{request}/s` → `per_second`."""
     main, _, per = _ANNOTATION.sub("", unit).partition("/")
-    return _UNITS[main] + (f"_per_{_PER[per]}" if per else "")
+    return f"{_UNITS[main]}_per_{_PER[per]}".lstrip("_") if per else _UNITS[main]
 
 
 def _problem(metric: Metric) -> str | None:
@@ -165,14 +165,15 @@ def _name_problem(metric: Metric) -> str | None:
 
 
 def _label_problem(metric: Metric) -> str | None:
-    if len(set(metric.labels)) != len(metric.labels):
+    written = [label.replace(".", "_") for label in metric.labels]
+    if len(set(written)) != len(written):
         return "a label is declared twice"
-    if list(metric.labels) != sorted(metric.labels, key=lambda label: label.replace(".", "_")):
+    if written != sorted(written):
         return "labels must be declared in alphabetical order, as they are written"
     for label in metric.labels:
         if not _LABEL.fullmatch(label):
             return f"label {label!r} is not a dotted lower-case name"
-        if label in RESERVED_LABELS:
+        if label.replace(".", "_") in RESERVED_LABELS:
             return f"label {label!r} is reserved: it is added by the scrape or by Prometheus"
     return None
 

@@ -7,12 +7,12 @@ scrape; its output equals prometheus_client's (https://prometheus.io/docs/instru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
 
-from observability.metrics import Batch, Histogram, Metric, Sample, prometheus_unit
+from observability.metrics import Batch, Histogram, Metric, Value, prometheus_unit
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
@@ -22,6 +22,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 Source: TypeAlias = Callable[[], Iterable[Batch]]
 Attributes: TypeAlias = tuple[tuple[str, str], ...]
+Series: TypeAlias = tuple[Attributes, tuple[str, ...]]
 
 
 def render(batches: Iterable[Batch], *, openmetrics: bool = False) -> bytes:
@@ -52,7 +53,7 @@ def render(batches: Iterable[Batch], *, openmetrics: bool = False) -> bytes:
         parts += [f"{series} {value}\n" for series, value in lines.items()]
     if openmetrics:
         parts.append("# EOF\n")
-    return "".join(parts).encode()
+    return "".join(parts).encode(errors="replace")
 
 
 class SampleCollector:
@@ -68,15 +69,15 @@ class SampleCollector:
 
     def describe(self) -> Iterator[Family]:
         """The declared families, empty."""
-        return (_family(metric, []) for metric in self._metrics)
+        return (_family(metric, {}) for metric in self._metrics)
 
     def collect(self) -> Iterator[Family]:
         """The families with the samples that the source has now."""
-        grouped: dict[Metric, list[tuple[Attributes, Sample]]] = {}
+        grouped: dict[Metric, dict[Series, Value]] = {}
         for batch in self._source():
-            for sample in batch.samples:
-                grouped.setdefault(sample.metric, []).append((batch.attributes, sample))
-        return (_family(metric, samples) for metric, samples in grouped.items())
+            for metric, value, labels in batch.samples:
+                grouped.setdefault(metric, {}).setdefault((batch.attributes, labels), value)
+        return (_family(metric, series) for metric, series in grouped.items())
 
 
 def number(value: float) -> str:
@@ -87,7 +88,7 @@ def number(value: float) -> str:
     point = text.find(".")
     if value > 0 and point > 6:  # noqa: PLR2004 -- from a million on, Go writes an exponent
         mantissa = f"{text[0]}.{text[1:point]}{text[point + 1 :]}".rstrip("0.")
-        return f"{mantissa}e+0{point - 1}"
+        return f"{mantissa}e+{point - 1:02d}"
     return text
 
 
@@ -151,7 +152,7 @@ def _escape(value: str) -> str:
     return value
 
 
-def _family(metric: Metric, samples: list[tuple[Attributes, Sample]]) -> Family:
+def _family(metric: Metric, series: Mapping[Series, Value]) -> Family:
     """The same family in prometheus_client's own classes."""
     from prometheus_client import core
 
@@ -160,7 +161,7 @@ def _family(metric: Metric, samples: list[tuple[Attributes, Sample]]) -> Family:
     family: Family = kinds.get(metric.kind, core.GaugeMetricFamily)(
         base, metric.help, unit=_openmetrics_unit(metric, base)
     )
-    for attributes, (_, value, labels) in samples:
+    for (attributes, labels), value in series.items():
         pairs = {name.replace(".", "_"): text for name, text in attributes}
         pairs |= dict(zip(metric.prometheus_labels, labels, strict=True))
         if isinstance(value, Histogram):
