@@ -13,7 +13,7 @@ MODULES = (
     "observability.scrape",
     "observability.probes.cluster",
     "observability.instrumentation.pool.metrics",
-    "observability.failover.model",
+    "observability.failover.signals",
 )
 """Modules with a `METRICS` of their own, beside the probes."""
 

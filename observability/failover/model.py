@@ -199,6 +199,7 @@ class Rules:
         alert_max_age_seconds: an alert that began earlier is for a person to judge.
         clock_skew_seconds: how far in the future an alert may begin.
         cooldown_seconds: no second failover of a cluster within this time.
+        watch_interval_seconds: pause between two readings of the primary's position.
 
     """
 
@@ -211,6 +212,7 @@ class Rules:
     alert_max_age_seconds: float = 600.0
     clock_skew_seconds: float = 30.0
     cooldown_seconds: float = 3600.0
+    watch_interval_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

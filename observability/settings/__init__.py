@@ -12,11 +12,23 @@ from pydantic import BaseModel, ValidationError
 from observability.errors import SettingsError
 from observability.settings import environment
 from observability.settings.document import Document, Place
-from observability.settings.models import FailoverSettings, Settings, TargetSettings, TlsSettings, host_and_port
+from observability.settings.models import (
+    FailoverSettings,
+    RulesSettings,
+    Settings,
+    TargetSettings,
+    TlsSettings,
+    host_and_port,
+)
 
 __all__ = ["FailoverSettings", "Settings", "TargetSettings", "host_and_port", "load"]
 
-_MODELS: dict[str, type[BaseModel]] = {"targets": TargetSettings, "failover": FailoverSettings, "tls": TlsSettings}
+_MODELS: dict[str, type[BaseModel]] = {
+    "targets": TargetSettings,
+    "failover": FailoverSettings,
+    "rules": RulesSettings,
+    "tls": TlsSettings,
+}
 
 
 def load(path: Path | None, env: Mapping[str, str]) -> Settings:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from observability.connect.target import Secret, Target, Tls, TlsMode
+from observability.failover.model import Mode, Rules
 from observability.settings import target_url
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -85,19 +86,60 @@ class TargetSettings(BaseModel):
         )
 
 
+_RULES = Rules()
+
+
+class RulesSettings(BaseModel):
+    """The thresholds of the failover policy; `observability.failover.model.Rules` says more about each."""
+
+    model_config = _STRICT
+
+    max_lag_bytes: int = Field(
+        _RULES.max_lag_bytes, ge=0, description="Most WAL that a promoted standby may lack (the RPO); 0: none at all."
+    )
+    max_unwatched_seconds: float = Field(
+        _RULES.max_unwatched_seconds, gt=0, description="Longest time that nobody read the primary before its loss."
+    )
+    confirm_looks: int = Field(_RULES.confirm_looks, ge=1, le=10, description="Looks that must agree.")
+    confirm_interval_seconds: float = Field(
+        _RULES.confirm_interval_seconds, ge=0, le=60, description="Pause between two looks."
+    )
+    look_timeout_seconds: float = Field(
+        _RULES.look_timeout_seconds, gt=0, le=60, description="Longest time that a server may take for one look."
+    )
+    standby_silence_seconds: float = Field(
+        _RULES.standby_silence_seconds,
+        gt=0,
+        description="How long a connected standby must have heard nothing; above the pause between two writes.",
+    )
+    alert_max_age_seconds: float = Field(
+        _RULES.alert_max_age_seconds, gt=0, description="Older alerts are for a person to judge."
+    )
+    clock_skew_seconds: float = Field(_RULES.clock_skew_seconds, ge=0, description="How far ahead an alert may begin.")
+    cooldown_seconds: float = Field(_RULES.cooldown_seconds, ge=0, description="No second failover within this time.")
+    watch_interval_seconds: float = Field(
+        _RULES.watch_interval_seconds, gt=0, le=60, description="Pause between two readings of the primary's position."
+    )
+
+    def rules(self) -> Rules:
+        """The same for the policy."""
+        return Rules(**self.model_dump())
+
+
 class FailoverSettings(BaseModel):
     """The failover controller."""
 
     model_config = _STRICT
 
     listen: str = Field("127.0.0.1:9943", description="Where the controller takes webhooks.")
-    mode: Literal["off", "observe"] = Field("observe", description="observe: look, decide and say; nothing acts.")
+    mode: Mode = Field(Mode.OBSERVE, description="observe: look, decide and say; nothing acts.")
     state_url: str = Field(
         "sqlite+aiosqlite:///ha-observability.db",
         description="SQLAlchemy URL of the journal; not the database it watches.",
     )
     token: SecretStr | None = Field(None, description="Bearer token of webhooks and of the API; better in token_file.")
-    token_file: Path | None = Field(None, description="File that holds the token.")
+    token_file: Path | None = Field(None, description="File that holds the token; read again at each request.")
+    rules: RulesSettings = Field(default_factory=RulesSettings, description="The thresholds of the policy.")
 
     @field_validator("listen")
     @classmethod
