@@ -8,17 +8,19 @@ from observability.instrumentation.pool.metrics import COUNT, MAX, OPENING, PEND
 
 POOL, STATE = COUNT.prometheus_labels
 
-TAKEN = (
-    f'({COUNT.prometheus_name}{{{STATE}="used"}} + ignoring ({STATE}) {OPENING.prometheus_name})'
-    f" / ignoring ({STATE}) {MAX.prometheus_name}"
-)
-"""The taken share of each pool's places, overflow and connections that are still being opened included."""
+
+def taken(used: str, opening: str, most: str) -> str:
+    """The taken share of each pool's places, overflow and connections that are still being opened included."""
+    return f"({used} + ignoring ({STATE}) {opening}) / ignoring ({STATE}) {most}"
+
+
+_TAKEN = taken(f'{COUNT.prometheus_name}{{{STATE}="used"}}', OPENING.prometheus_name, MAX.prometheus_name)
 
 # A full pool in which nobody waits is a well-sized one. Several processes of a server have a pool each: the worst counts.
 EXHAUSTED = Alert(
     name="HaPoolExhausted",
     expr=(
-        f"max by (cluster, {POOL}, server) ({TAKEN}) >= $taken\n"
+        f"max by (cluster, {POOL}, server) ({_TAKEN}) >= $taken\n"
         f"  and max by (cluster, {POOL}, server) ({PENDING.prometheus_name}) > 0"
     ),
     labels=("cluster", POOL, "server"),
