@@ -137,7 +137,7 @@ class Lab:
             owner_pid=owner.pid,
             owner_started=owner.create_time(),
         )
-        with _disk_errors(self._state):
+        with disk_errors(self._state):
             self._save(state)
             self._stack = self._compose(state)
             launch(self._stack.pieces(), told, abandon=self._registry.stop_all)
@@ -182,7 +182,7 @@ class Lab:
 
 
 @contextlib.contextmanager
-def _disk_errors(state: StateDirectory) -> Iterator[None]:
+def disk_errors(state: StateDirectory) -> Iterator[None]:
     """Whoever runs out of space, we or a server, the message names the directory and the space."""
     try:
         yield

@@ -53,6 +53,8 @@ def start_prometheus(site: Site, program: Path, jobs: Iterable[Job], *, with_ale
         f"--storage.tsdb.path={site.state.path / 'prometheus'}",
         "--storage.tsdb.retention.time=1d",
         f"--web.listen-address={HOST}:{port}",
+        # Prometheus finds Alertmanager up to 5 s after its start; what fired before would be sent again after a minute.
+        "--rules.alert.resend-delay=5s",
         "--log.level=warn",
     ]
     site.start("prometheus", argv, serves(port, "/-/ready"))
@@ -61,7 +63,7 @@ def start_prometheus(site: Site, program: Path, jobs: Iterable[Job], *, with_ale
 def start_alertmanager(site: Site, program: Path) -> None:
     """Start Alertmanager, alone, with the generated routes to the controller."""
     text = alertmanager_file(
-        controller_url=f"http://{HOST}:{site.ports['controller']}/webhook",
+        controller_url=f"http://{HOST}:{site.ports['controller']}/webhook/alertmanager",
         token_file=str(site.state.secret("controller-token")),
     )
     port = site.ports["alertmanager"]

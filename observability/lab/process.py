@@ -79,13 +79,13 @@ def stop(processes: Iterable[Process], sign: int | None = None, *, timeout_secon
     `sign` is sent instead of the signal that each has of its own.
     """
     families = [(process, family) for process in processes if (family := process.family())]
-    left = [member for _, family in families for member in family]
     if sign != signal.SIGKILL:
         for process, family in families:
             send(family[0], sign or process.ends_with)
             for member in family:
                 send(member, signal.SIGCONT)  # a frozen process cannot end
-        left = _await_end(left, timeout_seconds)
+        _await_end([family[0] for _, family in families], timeout_seconds)
+    left = [member for _, family in families for member in family]
     for member in left:
         send(member, signal.SIGKILL)
     _await_end(left, timeout_seconds)
@@ -105,12 +105,10 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
-def _await_end(processes: list[psutil.Process], timeout_seconds: float) -> list[psutil.Process]:
-    """Wait for processes to end and give those that have not."""
+def _await_end(processes: Iterable[psutil.Process], timeout_seconds: float) -> None:
     deadline = time.monotonic() + timeout_seconds
-    while (processes := [process for process in processes if runs(process)]) and time.monotonic() < deadline:
+    while any(runs(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return processes
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

@@ -90,11 +90,12 @@ class Service:
             decode_responses=True,
         )
         self._leaks: set[asyncio.Task[None]] = set()
-        instrument(self.engine, pool_name="core")
+        self.monitor = instrument(self.engine, pool_name="core")
 
     async def close(self) -> None:
         """Give back every connection."""
         await self.plug()
+        self.monitor.uninstrument()
         await self.engine.dispose()
         await self.redis.aclose()
 
@@ -146,13 +147,15 @@ class Service:
         return JSONResponse({"seconds": seconds})
 
     async def leak(self, request: Request) -> JSONResponse:
-        """Take connections from the pool and keep them for a while, as a bug would."""
-        seconds, count = _seconds(request), int(request.query_params.get("connections", 1))
-        for _ in range(count):
-            task = asyncio.create_task(self._hold(seconds))
+        """Take connections from the pool and keep them for a while, as a bug would; tells how many it got."""
+        seconds, wanted = _seconds(request), int(request.query_params.get("connections", 1))
+        tried = await asyncio.gather(*(self.engine.connect().start() for _ in range(wanted)), return_exceptions=True)
+        taken = [connection for connection in tried if isinstance(connection, AsyncConnection)]
+        for connection in taken:
+            task = asyncio.create_task(_hold(connection, seconds))
             self._leaks.add(task)
             task.add_done_callback(self._leaks.discard)
-        return JSONResponse({"connections": count, "seconds": seconds}, status_code=202)
+        return JSONResponse({"connections": len(taken), "seconds": seconds})
 
     async def unleak(self, _: Request) -> JSONResponse:
         """Give back what `leak` keeps."""
@@ -165,11 +168,6 @@ class Service:
             task.cancel()
         await asyncio.gather(*leaks, return_exceptions=True)
         return len(leaks)
-
-    async def _hold(self, seconds: float) -> None:
-        async with self.engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
-            await asyncio.sleep(seconds)
 
     async def _ask_database(self) -> None:
         async with self.engine.connect() as connection:
@@ -208,6 +206,13 @@ def build(config: ServerConfig) -> Starlette:
         },
         lifespan=lifespan,
     )
+
+
+async def _hold(connection: AsyncConnection, seconds: float) -> None:
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        await connection.close()
 
 
 async def _work(connection: AsyncConnection, seconds: float) -> None:
