@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from observability.errors import Reason, TargetError
 from observability.metrics import Metric, Sample
 from observability.probes.probe import Probe
 
@@ -35,11 +36,13 @@ SENDER_LAG = Metric(
 
 # Two receivers may share an application_name: the one that is further behind counts, so that no page has duplicates.
 # A cascading standby sends what it has received, so its own position is that one.
+# Without pg_monitor all columns are NULL: a sender without a state is one that is hidden from us.
 QUERY = """
 WITH here AS (
   SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_flush_lsn() END AS lsn
 )
 SELECT application_name AS standby,
+       count(*) FILTER (WHERE state IS NULL) AS hidden,
        count(*) FILTER (WHERE state = 'streaming' AND sync_state = 'async') AS async,
        count(*) FILTER (WHERE state = 'streaming' AND sync_state = 'potential') AS potential,
        count(*) FILTER (WHERE state = 'streaming' AND sync_state = 'quorum') AS quorum,
@@ -52,7 +55,7 @@ SELECT application_name AS standby,
        max(extract(epoch FROM flush_lag))::float8 AS flush_seconds,
        max(extract(epoch FROM replay_lag))::float8 AS replay_seconds
 FROM pg_stat_replication, here
-WHERE state IN ('streaming', 'catchup')
+WHERE state IS NULL OR state IN ('streaming', 'catchup')
 GROUP BY application_name
 ORDER BY replay_bytes DESC NULLS LAST
 LIMIT 64
@@ -60,7 +63,15 @@ LIMIT 64
 
 
 def read(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sample]:
-    """One row for each receiver's name; none means that nobody streams."""
+    """
+    One row for each receiver's name; none means that nobody streams.
+
+    Raises:
+        TargetError: when there are senders, but the server hides them from our role.
+
+    """
+    if any(row["hidden"] for row in rows):
+        raise TargetError(Reason.PERMISSION, "pg_stat_replication is hidden: grant pg_monitor to the exporter's role")
     for state in SYNC_STATES:
         yield STANDBYS.sample(sum(row[state] for row in rows), state)
     for row in rows:

@@ -81,7 +81,8 @@ KEYS = Metric(
 PERSISTENCE_OK = Metric(
     name="ha.redis.persistence.ok",
     kind="gauge",
-    help="1 while the last background save or append-only rewrite succeeded.",
+    help="1 while the last background save (rdb), or the last write and rewrite of the append-only file (aof), succeeded; "
+    "aof is absent while it is switched off.",
     labels=("kind",),
 )
 
@@ -106,10 +107,11 @@ def read(info: Mapping[str, str]) -> Iterator[Sample]:
 
 
 def _persistence(info: Mapping[str, str]) -> Iterator[Sample]:
-    fields = {"rdb": "rdb_last_bgsave_status", "aof": "aof_last_bgrewrite_status"}
-    for kind, field in fields.items():
-        if field in info:
-            yield PERSISTENCE_OK.sample(float(info[field] == "ok"), kind)
+    if "rdb_last_bgsave_status" in info:
+        yield PERSISTENCE_OK.sample(float(info["rdb_last_bgsave_status"] == "ok"), "rdb")
+    if info.get("aof_enabled") == "1":
+        aof = (info.get("aof_last_write_status"), info.get("aof_last_bgrewrite_status"))
+        yield PERSISTENCE_OK.sample(float(aof == ("ok", "ok")), "aof")
 
 
 def _keys(info: Mapping[str, str]) -> Iterator[Sample]:
