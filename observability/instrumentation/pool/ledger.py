@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from observability.instrumentation.pool import metrics
 from observability.instrumentation.pool.reasons import Outcome, outcome
+from observability.instrumentation.pool.slot import Slot
 from observability.metrics import Histogram, Metric
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("observability.instrumentation.pool")
 
 Key: TypeAlias = tuple[Metric, tuple[str, ...]]
-Node: TypeAlias = tuple[str, str, str]
-"""Role, address and port of the server that a connection leads to."""
-
-UNKNOWN_NODE: Node = ("unknown", "", "")
-FOREVER = float("inf")
-
 _COUNTED: tuple[Key, ...] = (
     *((metric, ()) for metric in (
         metrics.TIMEOUTS, metrics.CANCELLED_WAITS, metrics.CONNECTS, metrics.DETACHED, metrics.PRE_PING_FAILURES,
@@ -43,66 +38,6 @@ _COUNTED: tuple[Key, ...] = (
     *((metrics.CLOSES, (reason.value,)) for reason in metrics.Close),
     *((metrics.INVALIDATIONS, (kind, reason.value)) for kind in metrics.KINDS for reason in metrics.Invalidation),
 )  # fmt: skip
-
-
-class Slot:
-    """
-    What is known and counted about one connection record: its holder is the only writer.
-
-    A slot outlives its record and is handed on to the next one, so that its sums never go backwards.
-    """
-
-    __slots__ = (
-        "adopted",
-        "collected",
-        "invalidated",
-        "look_at",
-        "node",
-        "open",
-        "owner",
-        "place",
-        "proxy",
-        "record",
-        "taken",
-        "used",
-        "users",
-        "uses",
-        "waited",
-        "waits",
-    )  # fmt: skip
-
-    def __init__(self, owner: Ledger) -> None:
-        self.owner = owner
-        self.waits = [0] * (len(metrics.WAIT_BUCKETS) + 1)
-        self.uses = [0] * (len(metrics.USE_BUCKETS) + 1)
-        self.waited = 0.0
-        self.used = 0.0
-        self.collected = 0
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget the record, but not what was counted."""
-        self.record: Callable[[], ConnectionPoolEntry | None] = _nothing
-        self.taken = 0.0
-        """When the connection was handed out, by the monotonic clock; 0 while it is not."""
-        self.proxy: Callable[[], object] = _nothing
-        """Weak: whom the connection was handed to."""
-        self.adopted = 0.0
-        """When the connection was found handed out already, 0 if it was not."""
-        self.open = False
-        """Whether a connection was opened that has not been closed."""
-        self.invalidated = False
-        """Whether the connection was declared unusable and is going to be closed for that."""
-        self.node = UNKNOWN_NODE
-        self.look_at = FOREVER
-        """When to look next at the role of the server."""
-        self.place: tuple[str, ...] = ()
-        self.users: list[tuple[Callable[[], Any], float]] = []
-        """Only where several share one record: whom it was handed to (weak), and when."""
-
-    def users_now(self) -> list[tuple[Callable[[], Any], float]]:
-        """Those of the users who have not given the connection back."""
-        return [user for user in self.users if getattr(user[0](), "dbapi_connection", None) is not None]
 
 
 class Totals(NamedTuple):
@@ -225,6 +160,7 @@ class Ledger:
             returns = self._adopted_returns - counts[metrics.DETACHED, ()]
             creates = Histogram(tuple(self._creates.counts), self._creates.sum)
         waits = _sums([slot.waits for slot in slots], len(metrics.WAIT_BUCKETS) + 1)
+        waits[0] += sum(slot.quick for slot in slots)
         uses = _sums([slot.uses for slot in slots], len(metrics.USE_BUCKETS) + 1)
         return Totals(
             counts=counts,
@@ -289,7 +225,3 @@ def _burial(dead: deque[Slot], slot: Slot) -> Callable[[object], None]:
 
 def _sums(rows: list[list[int]], width: int) -> list[int]:
     return list(map(sum, zip(*rows, strict=True))) if rows else [0] * width
-
-
-def _nothing() -> None:
-    """What a dead weak reference gives."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine, ExceptionContext
     from sqlalchemy.pool import ConnectionPoolEntry
 
-    from observability.instrumentation.pool.ledger import Slot
     from observability.instrumentation.pool.monitor import PoolMonitor
+    from observability.instrumentation.pool.slot import Slot
 
 Listener = TypeVar("Listener", bound=Callable[..., None])
 

@@ -11,9 +11,10 @@ from observability.errors import InstrumentationError
 from observability.instrumentation import registry
 from observability.instrumentation.pool import servers
 from observability.instrumentation.pool.classes import follow, leave, monitor_of
-from observability.instrumentation.pool.ledger import FOREVER, Ledger
+from observability.instrumentation.pool.ledger import Ledger
 from observability.instrumentation.pool.listeners import Listeners
 from observability.instrumentation.pool.samples import samples
+from observability.instrumentation.pool.slot import FOREVER, Slot
 from observability.instrumentation.pool.state import State, read, records_of
 from observability.metrics import Batch
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.pool import ConnectionPoolEntry
-
-    from observability.instrumentation.pool.ledger import Slot
 
 _LOOK_SECONDS = 1.0
 """A connection's server is asked for its role no more often than this."""
@@ -113,7 +112,7 @@ class PoolMonitor:
         except BaseException:
             self._listeners.remove(engine)
             raise
-        for record in records_of(pool, has_connected="server_version_info" in vars(engine.dialect)):
+        for record in records_of(pool, has_connected=getattr(engine.dialect, "server_version_info", None) is not None):
             self._adopt(record)
 
     def _adopt(self, record: ConnectionPoolEntry) -> None:
@@ -173,9 +172,9 @@ def _sync_engine(engine: Any) -> Engine:
     from sqlalchemy.engine import Engine
 
     found = getattr(engine, "sync_engine", engine)
-    while isinstance(found, Engine) and "_proxied" in vars(found):
+    while isinstance(found, Engine) and hasattr(found, "_proxied"):
         # `Engine.execution_options` gives an engine that only points to the one with the pool.
-        found = vars(found)["_proxied"]
+        found = found._proxied  # noqa: SLF001
     if not isinstance(found, Engine) or not hasattr(found, "pool"):
         raise InstrumentationError(
             f"instrument() needs an engine of create_engine or create_async_engine, not {type(engine).__name__}"

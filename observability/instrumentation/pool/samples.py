@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.pool import StaticPool
 
 from observability.instrumentation.pool import metrics
-from observability.instrumentation.pool.ledger import UNKNOWN_NODE
+from observability.instrumentation.pool.slot import UNKNOWN_NODE
 from observability.instrumentation.pool.state import State, read
 from observability.metrics import Sample
 

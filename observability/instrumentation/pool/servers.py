@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
-    from observability.instrumentation.pool.ledger import Node
+    from observability.instrumentation.pool.slot import Node
 
 _ROLES: Final = {"on": "standby", "off": "primary"}
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.pool import ConnectionPoolEntry
 
-    from observability.instrumentation.pool.ledger import Node, Slot
+    from observability.instrumentation.pool.slot import Node, Slot
 
 
 class State(NamedTuple):
@@ -67,7 +67,7 @@ def read(pool: Pool, slots: Iterable[tuple[Slot, ConnectionPoolEntry]]) -> State
         used=used,
         idle=idle,
         disposed=disposed,
-        opening=max(0, pool.checkedout() - out) if isinstance(pool, QueuePool) else None,
+        opening=max(0, _places_taken(pool) - out) if isinstance(pool, QueuePool) else None,
         overflow=max(0, pool.overflow()) if isinstance(pool, QueuePool) and pool.size() else None,
         capacity=capacity,
         idle_capacity=idle_capacity,
@@ -85,11 +85,10 @@ def pool_of(record: ConnectionPoolEntry, default: Pool | None = None) -> Pool | 
 def records_of(pool: Pool, *, has_connected: bool) -> list[ConnectionPoolEntry]:
     """The records that a pool has already, those included that are handed out."""
     if isinstance(pool, QueuePool):
-        if pool.checkedout() > 0:
+        if _places_taken(pool) > 0:
             return _referring(pool)
         queue = getattr(pool, "_pool", None)
-        lazy = vars(queue).get("_queue") if queue is not None else None
-        return list(getattr(queue, "queue", None) or getattr(lazy, "_queue", None) or ())
+        return list(getattr(_asyncio_queue(pool), "_queue", None) or getattr(queue, "queue", None) or ())
     return _referring(pool) if has_connected else []
 
 
@@ -121,12 +120,24 @@ def _waiting(pool: Pool) -> int | None:
     if not isinstance(pool, QueuePool) or queue is None:
         return None
     if isinstance(pool, AsyncAdaptedQueuePool):
-        # asyncio's queue is made when it is first needed; before that, nobody can have waited.
-        lazy = vars(queue).get("_queue")
+        lazy = _asyncio_queue(pool)
         waiters = () if lazy is None else getattr(lazy, "_getters", None)
     else:
         waiters = getattr(getattr(queue, "not_empty", None), "_waiters", None)
     return None if waiters is None else len(waiters)
+
+
+def _places_taken(pool: QueuePool) -> int:
+    """How many places are taken: by those who hold a connection, and by those for whom one is being opened."""
+    # Asking a pool for asyncio that was never used would make its queue, perhaps while its event loop does the same.
+    unused = isinstance(pool, AsyncAdaptedQueuePool) and _asyncio_queue(pool) is None
+    return 0 if unused else pool.checkedout()
+
+
+def _asyncio_queue(pool: Pool) -> object:
+    """The queue of a pool for asyncio; SQLAlchemy makes it when it is first needed, so before that nobody has waited."""
+    # Only here: to look at the `__dict__` of an object makes Python slower in using it ever after.
+    return vars(getattr(pool, "_pool", None)).get("_queue") if isinstance(pool, AsyncAdaptedQueuePool) else None
 
 
 def _referring(pool: Pool) -> list[ConnectionPoolEntry]:
