@@ -7,6 +7,7 @@ scrape; its output equals prometheus_client's (https://prometheus.io/docs/instru
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -22,6 +23,9 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 Source: TypeAlias = Callable[[], Iterable[Batch]]
 Attributes: TypeAlias = tuple[tuple[str, str], ...]
+_KNOWN_SERIES = 8_192
+_A_MILLION = 1_000_000
+
 Series: TypeAlias = tuple[Attributes, tuple[str, ...]]
 
 
@@ -31,26 +35,23 @@ def render(batches: Iterable[Batch], *, openmetrics: bool = False) -> bytes:
 
     The first of several samples with the same name and labels is kept: a duplicate never costs the whole page.
     """
-    families: dict[Metric, dict[str, str]] = {}
-    for batch in batches:
-        templates = _templates(batch.attributes)
-        for metric, value, labels in batch.samples:
-            lines = families.get(metric)
-            if lines is None:
-                lines = families[metric] = {}
+    families: defaultdict[Metric, dict[str, str]] = defaultdict(dict)
+    for attributes, samples, _ in batches:
+        known = _known_series(attributes)
+        last = None
+        for metric, value, labels in samples:
+            if metric is not last:
+                last, lines, written = metric, families[metric], known[metric]
             if isinstance(value, Histogram):
-                _write_histogram(lines, metric, value, labels, batch.attributes)
+                _write_histogram(lines, metric, value, labels, attributes)
                 continue
-            template = templates.get(metric)
-            if template is None:
-                template = templates[metric] = _template(metric, batch.attributes)
-            series = template % tuple(map(_escape, labels)) if labels else template % ()
+            series = written.get(labels) or _new_series(written, metric, attributes, labels)
             if series not in lines:
-                lines[series] = number(value)
+                lines[series] = f"{series} {number(value)}\n"
     parts: list[str] = []
     for metric, lines in families.items():
         parts.append(_header(metric, openmetrics))
-        parts += [f"{series} {value}\n" for series, value in lines.items()]
+        parts.extend(lines.values())
     if openmetrics:
         parts.append("# EOF\n")
     return "".join(parts).encode(errors="replace")
@@ -83,6 +84,8 @@ class SampleCollector:
 def number(value: float) -> str:
     """A value as Go prints it: the form that Prometheus itself uses."""
     text = repr(float(value))
+    if -_A_MILLION < value < _A_MILLION:
+        return text
     if text in {"inf", "-inf", "nan"}:
         return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}[text]
     point = text.find(".")
@@ -98,16 +101,25 @@ def _write_histogram(
     escaped = tuple(map(_escape, labels))
     buckets, count, total = _histogram_templates(metric, attributes)
     cumulative = list(accumulate(value.counts))
-    for template, observed in zip(buckets, cumulative, strict=True):
-        lines.setdefault(template % escaped, number(observed))
-    lines.setdefault(count % escaped, number(cumulative[-1]))
-    lines.setdefault(total % escaped, number(value.sum))
+    for template, observed in [*zip(buckets, cumulative, strict=True), (count, cumulative[-1]), (total, value.sum)]:
+        series = template % escaped
+        lines.setdefault(series, f"{series} {number(observed)}\n")
 
 
 @lru_cache(maxsize=4_096)
-def _templates(attributes: Attributes) -> dict[Metric, str]:  # noqa: ARG001 -- the key of the cache
-    """The templates of one set of attributes, filled as its metrics appear: one hash of the attributes per batch."""
-    return {}
+def _known_series(attributes: Attributes) -> defaultdict[Metric, dict[tuple[str, ...], str]]:  # noqa: ARG001 -- the key of the cache
+    """`name{...}` of every series that was written under these attributes: most are written at each scrape."""
+    return defaultdict(dict)
+
+
+def _new_series(
+    written: dict[tuple[str, ...], str], metric: Metric, attributes: Attributes, labels: tuple[str, ...]
+) -> str:
+    """Write the series for the first time; labels that change for ever do not grow the memory for ever."""
+    if len(written) >= _KNOWN_SERIES:
+        written.clear()
+    series = written[labels] = _template(metric, attributes) % tuple(map(_escape, labels))
+    return series
 
 
 def _template(metric: Metric, attributes: Attributes, suffix: str = "", le: str | None = None) -> str:
