@@ -121,33 +121,31 @@ def heal(state_dir: StateDir = None) -> None:
 
 
 def _watch(lab: Lab) -> None:
-    """Show the overview until Ctrl-C; without a terminal show it once and wait."""
-    if not console.is_terminal:
-        console.print(_overview(lab))
-    with contextlib.suppress(KeyboardInterrupt), Live(_overview(lab), console=console, auto_refresh=False) as live:
-        while True:
-            time.sleep(_REFRESH_SECONDS)
-            if console.is_terminal:
+    """Show the overview until Ctrl-C; without a terminal say where to look, and wait."""
+    with contextlib.suppress(KeyboardInterrupt):
+        if not console.is_terminal:
+            console.print(view.addresses(lab.stack))
+            signal.pause()
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
                 live.update(_overview(lab), refresh=True)
+                time.sleep(_REFRESH_SECONDS)
 
 
 def _overview(lab: Lab) -> Any:
     stack = lab.stack
-    prometheus = prometheus_of(stack)
-    if prometheus is None:
-        return view.overview(stack, Scraped(stack), ())
-    with prometheus:
+    with contextlib.suppress(LabError), contextlib.closing(prometheus_of(stack)) as prometheus:
         return view.overview(stack, prometheus, prometheus.alerts())
+    return view.overview(stack, Scraped(stack), None)
 
 
 def _prove(lab: Lab) -> bool:
     """Check every piece, then kill the primary; whether all that had to be seen was."""
     stack = lab.stack
-    prometheus = prometheus_of(stack)
-    if prometheus is None:
+    if "prometheus" in stack.missing:
         console.print("Nothing can be read back without Prometheus, so nothing is proven.")
         return False
-    with prometheus:
+    with prometheus_of(stack) as prometheus:
         found = examine(prometheus, checks(stack.jobs()), timeout_seconds=lab.timeout_seconds)
         console.print(view.findings("Seen in Prometheus", found))
         if any(finding.problem for finding in found):

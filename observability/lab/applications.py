@@ -93,10 +93,15 @@ def write_settings(site: Site, postgres: PostgresPair, redis: RedisPair) -> Path
             "listen": f"{HOST}:{site.ports['controller']}",
             "mode": "observe",
             "state_url": journal_url(site),
-            "token_file": str(site.state.secret("controller-token")),
+            "token_file": str(token_file(site)),
         },
     }
     return site.file("ha-observability.yml", yaml.safe_dump(settings, sort_keys=False))
+
+
+def token_file(site: Site) -> Path:
+    """The file with the token with which Alertmanager and people come to the controller."""
+    return site.state.secret("controller")
 
 
 def journal_url(site: Site) -> str:

@@ -53,6 +53,6 @@ def _scrape(port: int, labels: dict[str, str]) -> Iterator[Series]:
             yield Series({"__name__": sample.name, **sample.labels, **labels}, sample.value)
 
 
-def prometheus_of(stack: Stack) -> Prometheus | None:
-    """A client for the lab's Prometheus; None where it is not installed."""
-    return None if "prometheus" in stack.missing else Prometheus(stack.site.ports["prometheus"])
+def prometheus_of(stack: Stack) -> Prometheus:
+    """A client for the lab's Prometheus."""
+    return Prometheus(stack.site.ports["prometheus"])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from observability.alerts.render import alertmanager_file, rule_files
+from observability.lab.applications import token_file
 from observability.lab.ports import HOST
 from observability.lab.ready import serves
 from observability.lab.site import CLUSTER, Site
@@ -64,7 +65,7 @@ def start_alertmanager(site: Site, program: Path) -> None:
     """Start Alertmanager, alone, with the generated routes to the controller."""
     text = alertmanager_file(
         controller_url=f"http://{HOST}:{site.ports['controller']}/webhook/alertmanager",
-        token_file=str(site.state.secret("controller-token")),
+        token_file=str(token_file(site)),
     )
     port = site.ports["alertmanager"]
     argv: list[str | Path] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from dataclasses import dataclass
 from typing import Self
@@ -91,7 +92,7 @@ class PostgresPair:
             raise LabError(f"{self.standby.name} does not stream from {self.primary.name}:\n{tail}")
 
     def heal(self, timeout_seconds: float = 30) -> None:
-        """Thaw what is frozen, start what has ended, and wait until all is as it was at the start."""
+        """Thaw what is frozen, start what has ended, let the standby follow, and wait until it does."""
         for server in (self.primary, self.standby):
             process = server.registry.find(server.name)
             if process and process.alive:
@@ -99,7 +100,16 @@ class PostgresPair:
             else:
                 server.clean_up()
                 server.start(timeout_seconds)
+        if not self.standby.in_recovery():
+            self._rebuild_standby(timeout_seconds)
+        self.standby.sql("SELECT pg_wal_replay_resume()")
         self.await_streaming(timeout_seconds)
+
+    def _rebuild_standby(self, timeout_seconds: float) -> None:
+        """Make a standby that was promoted follow again; what was written to it is lost."""
+        self.standby.stop(signal.SIGQUIT)
+        shutil.rmtree(self.standby.data)
+        self.start_standby(timeout_seconds)
 
     def stop(self) -> None:
         """End both at once; their data is not needed any more."""

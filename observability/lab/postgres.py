@@ -150,6 +150,10 @@ class Postgres:
             self.url(role, database), text=statements, passwords=self._passwords(),
         ).strip()  # fmt: skip
 
+    def in_recovery(self) -> bool:
+        """Whether the server is a standby now."""
+        return self.sql("SELECT pg_is_in_recovery()") == "t"
+
     def replays(self) -> bool:
         """Whether the standby receives WAL from its primary now."""
         return self.sql("SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'") == "1"

@@ -6,12 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from observability.instrumentation.pool import metrics as pool
-from observability.lab.applications import SERVERS, load_report
+from observability.lab.applications import SERVERS, load_report, token_file
 from observability.lab.figures import Figures
 from observability.lab.launch import Ready
 from observability.lab.load import Account
@@ -31,15 +33,14 @@ _ORDER = ("pg-1", "pg-2", "redis-1", "redis-2", *SERVERS)
 _STYLES = {"firing": "bold red", "pending": "yellow"}
 
 
-def overview(stack: Stack, figures: Figures, alerts: Sequence[Mapping[str, Any]]) -> RenderableType:
+def overview(stack: Stack, figures: Figures, alerts: Sequence[Mapping[str, Any]] | None) -> RenderableType:
     """Everything at a glance."""
     return Group(
         Text(
             f"ha-observability lab in {stack.site.state.path} · PostgreSQL {stack.postgres.primary.installation.version}",
             style="bold",
         ),
-        servers(figures),
-        pools(figures),
+        Columns([servers(figures), pools(figures)], padding=(0, 4)),
         alert_table(alerts),
         load(Account.read(load_report(stack.site)), now=time.time()),
         addresses(stack),
@@ -48,7 +49,7 @@ def overview(stack: Stack, figures: Figures, alerts: Sequence[Mapping[str, Any]]
 
 def servers(figures: Figures) -> Table:
     """State, role and lag of every target."""
-    table = Table("server", "system", "state", "role", "lag", title="Servers", title_justify="left", expand=False)
+    table = Table("server", "system", "state", "role", "lag", title="Servers", title_justify="left", box=SIMPLE_HEAD)
     systems = {series.labels["server"]: series.labels["system"] for series in figures.query(UP.prometheus_name)}
     states, roles = (
         _current(figures, STATE, "state"),
@@ -73,7 +74,9 @@ def servers(figures: Figures) -> Table:
 
 def pools(figures: Figures) -> Table:
     """The connection pools of the servers."""
-    table = Table("server", "used", "idle", "most", "waiting", "timeouts", title="Pools", title_justify="left")
+    table = Table(
+        "server", "used", "idle", "most", "waiting", "timeouts", title="Pools", title_justify="left", box=SIMPLE_HEAD
+    )
     by_state = {
         state: _by_server(
             [series for series in figures.query(pool.COUNT.prometheus_name) if state in series.labels.values()]
@@ -86,12 +89,17 @@ def pools(figures: Figures) -> Table:
     return table
 
 
-def alert_table(alerts: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Alerts that are pending or firing, the watchdog left out: it always fires."""
+def alert_table(alerts: Sequence[Mapping[str, Any]] | None) -> RenderableType:
+    """Alerts that are pending or firing, the watchdog left out: it always fires; None when nobody can tell."""
+    if alerts is None:
+        return Text(
+            "Prometheus does not answer: the figures come straight from the exporter, alerts are unknown.",
+            style="yellow",
+        )
     shown = [alert for alert in alerts if alert["labels"].get("severity") != "none"]
     if not shown:
         return Text("No alert is pending or firing.", style="green")
-    table = Table("alert", "state", "what", title="Alerts", title_justify="left")
+    table = Table("alert", "state", "what", title="Alerts", title_justify="left", box=SIMPLE_HEAD)
     for alert in shown:
         style = _STYLES.get(alert["state"], "")
         table.add_row(
@@ -115,6 +123,7 @@ def addresses(stack: Stack) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, url in stack.urls.items():
         table.add_row(name, url)
+    table.add_row("", f"the controller's page asks for a password: it is in {token_file(stack.site)}")
     for name, program in stack.missing.items():
         table.add_row(Text(name, style="yellow"), f"not installed: {program.how_to_get}")
     return table
@@ -122,7 +131,7 @@ def addresses(stack: Stack) -> Table:
 
 def processes(stack: Stack) -> Table:
     """The lab's processes and whether they live."""
-    table = Table("process", "pid", "", title="Processes", title_justify="left")
+    table = Table("process", "pid", "", title="Processes", title_justify="left", box=SIMPLE_HEAD)
     for process in stack.site.registry.all():
         state = "frozen" if process.frozen else "runs" if process.alive else "ended"
         table.add_row(process.name, str(process.pid), Text(state, style="green" if state == "runs" else "bold red"))

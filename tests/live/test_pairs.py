@@ -82,3 +82,18 @@ async def test_cut_line_resets_open_and_new_connections(postgres: PostgresPair, 
     connection.terminate()
     with pytest.raises((OSError, asyncpg.PostgresError)):
         await monitor(postgres, lane.port)
+
+
+def test_promoted_standby_follows_again(postgres: PostgresPair) -> None:
+    """A standby that was promoted beside its primary is rebuilt."""
+    postgres.standby.sql("SELECT pg_promote()")
+    assert not postgres.standby.in_recovery()
+    postgres.heal()
+    assert postgres.standby.in_recovery()
+
+
+def test_paused_replay_goes_on(postgres: PostgresPair) -> None:
+    """Replay that was paused is resumed."""
+    postgres.standby.sql("SELECT pg_wal_replay_pause()")
+    postgres.heal()
+    assert postgres.standby.sql("SELECT pg_get_wal_replay_pause_state()") == "not paused"

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -48,10 +48,13 @@ def no_primary(fingerprint: str = "a1b2c3d4e5f60718", *, firing: bool = True, st
     )
 
 
-async def until(condition: Callable[[], bool], *, within: float = 20) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, within: float = 20) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(within):
-        while not condition():
+        while True:
+            now = condition()
+            if now if isinstance(now, bool) else await now:
+                return
             await asyncio.sleep(0.02)
 
 
