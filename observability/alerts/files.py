@@ -6,7 +6,7 @@ from observability.alerts.proofs.render import promtool_files
 from observability.alerts.render import LINKS, Links, alertmanager_file, rule_files
 from observability.alerts.runbook import page
 
-CONTROLLER_URL = "http://127.0.0.1:9943/webhook"
+CONTROLLER_URL = "http://127.0.0.1:9943/webhook/alertmanager"
 TOKEN_FILE = "/etc/ha-observability/controller-token"  # noqa: S105 -- where a secret is, not what it is
 
 

@@ -53,7 +53,8 @@ REPLICATION_LAG = Alert(
     summary="Standby {{ $labels.server }} of cluster {{ $labels.cluster }} is far behind its primary.",
     description=(
         "{{ $labels.server }} is {{ $value | humanizeDuration }} behind the primary of cluster {{ $labels.cluster }}, "
-        "more than $lag s: that much would be lost if it had to take over now, and reads from it are that old."
+        "more than $lag s: reads from it are that old, and if it had to take over now, it would be late or lose what it "
+        "has not received."
     ),
     dashboard="ha-overview",
     drill="pause-replay",

@@ -15,14 +15,15 @@ TARGET_DOWN = Alert(
     severity="ticket",
     for_seconds=10,
     keep_firing_seconds=30,
-    summary="{{ $labels.server }} ({{ $labels.system }}) of cluster {{ $labels.cluster }} does not answer.",
+    summary="{{ $labels.server }} ({{ $labels.system }}) of cluster {{ $labels.cluster }} does not answer as it should.",
     description=(
-        f"{{{{ $labels.server }}}} ({{{{ $labels.system }}}}) of cluster {{{{ $labels.cluster }}}} is {state_of_server()}. "
-        "Redundancy is lost until it is back; its other series are absent meanwhile."
+        f"{{{{ $labels.server }}}} ({{{{ $labels.system }}}}) of cluster {{{{ $labels.cluster }}}} does not answer as it should; reason: "
+        f"{state_of_server()}. Redundancy is lost until it is back; its other series are absent meanwhile."
     ),
     dashboard="ha-overview",
     drill="kill-primary",
-    inhibited_by=(Inhibition(NO_PRIMARY, ('system="postgres"',)),),
+    # Without a primary its server is down, of course, and so may be what needs it.
+    inhibited_by=(Inhibition(NO_PRIMARY, ('system=~"postgres|http"',)),),
 )
 
 ALERTS = (TARGET_DOWN,)

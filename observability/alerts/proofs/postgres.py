@@ -56,8 +56,8 @@ PROOFS = (
         labels={"server": "pg-2"},
         summary="Standby pg-2 of cluster demo is far behind its primary.",
         description=(
-            "pg-2 is 42s behind the primary of cluster demo, more than 10 s: that much would be lost if it had to take "
-            "over now, and reads from it are that old."
+            "pg-2 is 42s behind the primary of cluster demo, more than 10 s: reads from it are that old, and if it had to "
+            "take over now, it would be late or lose what it has not received."
         ),
         near_misses=(NearMiss("as far behind as allowed", (Given(LAG, {"server": "pg-2"}, 0, 10),)),),
     ),

@@ -18,9 +18,9 @@ PROOFS = (
             Given(STATE, {"server": "redis-1", "state": "ok"}, 1, 0),
         ),
         labels=_REDIS_1,
-        summary="redis-1 (redis) of cluster demo does not answer.",
+        summary="redis-1 (redis) of cluster demo does not answer as it should.",
         description=(
-            "redis-1 (redis) of cluster demo is hung. "
+            "redis-1 (redis) of cluster demo does not answer as it should; reason: hung. "
             "Redundancy is lost until it is back; its other series are absent meanwhile."
         ),
         near_misses=(
