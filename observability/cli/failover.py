@@ -65,6 +65,7 @@ def serve(
     bound = listening_socket(listen or settings.failover.listen)
 
     async def run() -> None:
+        from observability.failover.admission import Admission
         from observability.failover.controller import Controller
         from observability.failover.web import application
 
@@ -72,7 +73,7 @@ def serve(
         rules, mode = settings.failover.rules.rules(), settings.failover.mode
         controller = Controller(settings.all_targets(), journal, rules=rules, mode=mode)
         server = uvicorn.Config(
-            application(controller, token),
+            application(controller, Admission(token)),
             log_config=None,
             access_log=False,
             server_header=False,

@@ -14,8 +14,6 @@ from starlette.requests import ClientDisconnect, Request
 from observability.connect import Secret
 from observability.errors import FailoverError, TargetError
 
-_BODY_SECONDS = 5.0
-
 
 class RefusedError(FailoverError):
     """A request is not taken: the status to answer with, and a short word for the metric."""
@@ -34,6 +32,7 @@ class Admission:
         token: what a request must carry, as `Authorization: Bearer TOKEN` or as the password of Basic.
         per_second: requests that are taken in the long run.
         burst: requests that are taken at once.
+        body_seconds: how long a body may take to arrive.
         monotonic: seconds that only grow.
 
     """
@@ -44,11 +43,13 @@ class Admission:
         *,
         per_second: float = 20.0,
         burst: int = 100,
+        body_seconds: float = 5.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._token = token
         self._per_second = per_second
         self._burst = float(burst)
+        self._body_seconds = body_seconds
         self._left = float(burst)
         self._monotonic = monotonic
         self._counted_at = monotonic()
@@ -85,31 +86,31 @@ class Admission:
             raise RefusedError(429, "too_many", f"more than {self._per_second:g} webhooks a second: send them later")
         self._left -= 1
 
+    async def body(self, request: Request, *, limit: int) -> bytes:
+        """
+        The whole body of a request, if it is not too long and comes in time.
 
-async def body(request: Request, *, limit: int) -> bytes:
-    """
-    The whole body of a request, if it is not too long and comes in time.
+        Raises:
+            RefusedError: 413, 408, or 400 when the sender goes away.
 
-    Raises:
-        RefusedError: 413, 408, or 400 when the sender goes away.
-
-    """
-    too_large = RefusedError(413, "too_large", f"the body is longer than {limit} bytes: lower max_alerts")
-    said = request.headers.get("content-length", "")
-    if said.isdigit() and int(said) > limit:
-        raise too_large
-    received = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for piece in request.stream():
-                received += piece
-                if len(received) > limit:
-                    raise too_large
-    except TimeoutError:
-        raise RefusedError(408, "too_slow", f"the body did not arrive within {_BODY_SECONDS:g} s") from None
-    except ClientDisconnect:
-        raise RefusedError(400, "malformed", "the sender went away") from None
-    return bytes(received)
+        """
+        too_large = RefusedError(413, "too_large", f"the body is longer than {limit} bytes: lower max_alerts")
+        said = request.headers.get("content-length", "")
+        if said.isdigit() and int(said) > limit:
+            raise too_large
+        received = bytearray()
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                async for piece in request.stream():
+                    received += piece
+                    if len(received) > limit:
+                        raise too_large
+        except TimeoutError:
+            message = f"the body did not arrive within {self._body_seconds:g} s"
+            raise RefusedError(408, "too_slow", message) from None
+        except ClientDisconnect:
+            raise RefusedError(400, "malformed", "the sender went away") from None
+        return bytes(received)
 
 
 def _credentials(header: str) -> bytes:

@@ -83,7 +83,7 @@ class Controller:
         """
         now = self._clock()
         asking = [alert for alert in webhook.alerts if not alert.is_watchdog and not alert.asks_nothing]
-        recorded = await self.journal.record(asking, at=now)
+        recorded = await self.journal.record(asking, at=now) if asking else Recorded(opened=(), resolved=(), repeated=0)
         if any(alert.is_watchdog and alert.firing for alert in webhook.alerts):
             self.last_watchdog = now
         for alert in asking:

@@ -19,11 +19,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from observability.connect import Secret
 from observability.errors import FailoverError
 from observability.export.prometheus import OPENMETRICS, TEXT, render
 from observability.failover import page, words
-from observability.failover.admission import Admission, RefusedError, body
+from observability.failover.admission import Admission, RefusedError
 from observability.failover.controller import Controller
 from observability.failover.webhook import MAX_BYTES, WebhookError, parse
 
@@ -52,7 +51,7 @@ class Web:
         try:
             self.admission.require_token(request)
             self.admission.require_room()
-            recorded = await self.controller.receive(parse(await body(request, limit=MAX_BYTES)))
+            recorded = await self.controller.receive(parse(await self.admission.body(request, limit=MAX_BYTES)))
         except RefusedError as error:
             return self._refuse(request, error)
         except WebhookError as error:
@@ -131,9 +130,9 @@ class Web:
         return PlainTextResponse(f"{error}\n", status_code=error.status, headers=headers)
 
 
-def application(controller: Controller, token: Secret) -> Starlette:
+def application(controller: Controller, admission: Admission) -> Starlette:
     """The ASGI application; the controller runs as long as it does."""
-    web = Web(controller, Admission(token))
+    web = Web(controller, admission)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

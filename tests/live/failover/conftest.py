@@ -88,7 +88,7 @@ async def running(controller: Controller) -> AsyncIterator[Controller]:
 @asynccontextmanager
 async def serving(app: Starlette) -> AsyncIterator[str]:
     """The application on a port of loopback; gives its URL."""
-    listening = socket.socket()
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
     task = asyncio.create_task(server.serve(sockets=[listening]))
