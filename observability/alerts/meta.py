@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from observability.alerts.alert import Alert, Inhibition
+from observability.failover.signals import ERRORS as CONTROLLED
 from observability.probes.cluster import TARGETS
 
 WATCHDOG = Alert(
@@ -18,19 +19,22 @@ WATCHDOG = Alert(
 )
 
 # No rule about the stack can fire for what nobody measures, so a cluster that vanishes is itself a reason to wake somebody.
-# An hour is what a rule can look back over at each evaluation without being felt.
+# The controller knows clusters from its own configuration; where there is none, the last hour must do, which is what a
+# rule can look back over at each evaluation without being felt.
 EXPORTER_DOWN = Alert(
     name="HaExporterDown",
     expr=(
-        f"group by (cluster) (last_over_time({TARGETS.prometheus_name}[1h]))\n"
-        f"  unless on (cluster) group by (cluster) ({TARGETS.prometheus_name})"
+        f"(\n"
+        f"  group by (cluster) (last_over_time({TARGETS.prometheus_name}[1h]))\n"
+        f'  or group by (cluster) ({CONTROLLED.prometheus_name}{{cluster!=""}})\n'
+        f") unless on (cluster) group by (cluster) ({TARGETS.prometheus_name})"
     ),
     labels=("cluster",),
     severity="page",
     for_seconds=15,
     summary="Nobody watches cluster {{ $labels.cluster }} any more: its exporter gives no metrics.",
     description=(
-        "The series of cluster {{ $labels.cluster }} have stopped within the last hour. "
+        "Prometheus has no series of the exporter of cluster {{ $labels.cluster }}. "
         "Until they are back no other alert about it can fire, whatever happens there."
     ),
     dashboard="ha-overview",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from observability.alerts import meta
-from observability.alerts.proofs.proof import Given, NearMiss, Proof
+from observability.alerts.proofs.proof import Given, Proof, Scene
+from observability.failover.signals import ERRORS as CONTROLLED
 from observability.probes.cluster import TARGETS
 
 PROOFS = (
@@ -20,16 +21,27 @@ PROOFS = (
         series=(Given(TARGETS, {"system": "postgres"}, 2, None), Given(TARGETS, {"system": "redis"}, 2, None)),
         summary="Nobody watches cluster demo any more: its exporter gives no metrics.",
         description=(
-            "The series of cluster demo have stopped within the last hour. "
+            "Prometheus has no series of the exporter of cluster demo. "
             "Until they are back no other alert about it can fire, whatever happens there."
         ),
+        other_ways=(
+            Scene("only the controller ever knew the cluster", (Given(CONTROLLED, {"loop": "watch"}, None, 0),)),
+            Scene(
+                "the controller knows the cluster",
+                (Given(TARGETS, {"system": "postgres"}, 2, None), Given(CONTROLLED, {"loop": "watch"}, 0, 0)),
+            ),
+        ),
         near_misses=(
-            NearMiss(
+            Scene(
                 "another exporter still watches",
                 (
                     Given(TARGETS, {"system": "postgres", "instance": "a"}, 2, None),
                     Given(TARGETS, {"system": "postgres", "instance": "b"}, 2, 2),
                 ),
+            ),
+            Scene(
+                "the controller and the exporter know the cluster",
+                (Given(TARGETS, {"system": "postgres"}, 2, 2), Given(CONTROLLED, {"loop": "watch"}, 0, 0)),
             ),
         ),
         fires_on_vanish=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from observability.alerts import pools
-from observability.alerts.proofs.proof import Given, NearMiss, Proof
+from observability.alerts.proofs.proof import Given, Proof, Scene
 from observability.instrumentation.pool.metrics import COUNT, MAX, OPENING, PENDING
 
 _POOL = {"server": "server-1", pools.POOL: "core"}
@@ -27,11 +27,11 @@ PROOFS = (
             "Those that wait longer than the pool's timeout fail."
         ),
         near_misses=(
-            NearMiss(
+            Scene(
                 "full, and nobody waits",
                 (Given(COUNT, _USED, 3, 15), Given(OPENING, _POOL, 0, 0), Given(PENDING, _POOL, 0, 0), _MAX),
             ),
-            NearMiss(
+            Scene(
                 "a pool without a limit",
                 (Given(COUNT, _USED, 3, 500), Given(OPENING, _POOL, 0, 0), Given(PENDING, _POOL, 0, 1)),
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from observability.alerts import postgres
-from observability.alerts.proofs.proof import Given, NearMiss, Proof
+from observability.alerts.proofs.proof import Given, Proof, Scene
 from observability.probes.cluster import LAG, PRIMARIES, TARGETS
 from observability.scrape import STATE, UP
 
@@ -27,11 +27,11 @@ PROOFS = (
         summary="Cluster demo has no PostgreSQL primary: writes fail.",
         description="0 of 2 PostgreSQL servers of cluster demo answer as primary: pg-1 is refused, pg-2 is ok.",
         near_misses=(
-            NearMiss(
+            Scene(
                 "another exporter sees the primary",
                 (Given(PRIMARIES, {"instance": "a"}, 1, 0), Given(PRIMARIES, {"instance": "b"}, 1, 1)),
             ),
-            NearMiss("two primaries are another alert", (Given(PRIMARIES, {}, 1, 2),)),
+            Scene("two primaries are another alert", (Given(PRIMARIES, {}, 1, 2),)),
         ),
     ),
     Proof(
@@ -43,11 +43,11 @@ PROOFS = (
             "Stop the one that clients should not write to before anything else."
         ),
         near_misses=(
-            NearMiss(
+            Scene(
                 "two exporters see the same primary",
                 (Given(PRIMARIES, {"instance": "a"}, 1, 1), Given(PRIMARIES, {"instance": "b"}, 1, 1)),
             ),
-            NearMiss("no primary is another alert", (Given(PRIMARIES, {}, 1, 0),)),
+            Scene("no primary is another alert", (Given(PRIMARIES, {}, 1, 0),)),
         ),
     ),
     Proof(
@@ -59,6 +59,6 @@ PROOFS = (
             "pg-2 is 42s behind the primary of cluster demo, more than 10 s: reads from it are that old, and if it had to "
             "take over now, it would be late or lose what it has not received."
         ),
-        near_misses=(NearMiss("as far behind as allowed", (Given(LAG, {"server": "pg-2"}, 0, 10),)),),
+        near_misses=(Scene("as far behind as allowed", (Given(LAG, {"server": "pg-2"}, 0, 10),)),),
     ),
 )

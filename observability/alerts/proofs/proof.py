@@ -32,8 +32,8 @@ class Given(NamedTuple):
         return f"{self.metric.prometheus_name}{{{inside}}}"
 
 
-class NearMiss(NamedTuple):
-    """Series, with their faulty values, that look like the fault and must not fire; `name` says why."""
+class Scene(NamedTuple):
+    """Other series; `name` says what is the matter with them."""
 
     name: str
     series: tuple[Given, ...]
@@ -50,7 +50,8 @@ class Proof:
         labels: those of the alert that must fire, `cluster` left out.
         summary: what the alert must say, every template expanded.
         description: likewise.
-        near_misses: what must not fire.
+        other_ways: what must make it fire with the same text, too.
+        near_misses: what looks like the fault and must not fire.
         always: it fires while all is well, too.
         fires_on_vanish: it fires when its series vanish, and is not silent about it.
 
@@ -61,7 +62,8 @@ class Proof:
     labels: Mapping[str, str] = field(default_factory=dict)
     summary: str
     description: str
-    near_misses: tuple[NearMiss, ...] = ()
+    other_ways: tuple[Scene, ...] = ()
+    near_misses: tuple[Scene, ...] = ()
     always: bool = False
     fires_on_vanish: bool = False
 

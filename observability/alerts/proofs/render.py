@@ -56,6 +56,8 @@ def _tests(proof: Proof, family: str, links: Links) -> Iterator[dict[str, Any]]:
 
     silent = [here] if proof.always else []
     yield _test(f"{name} while all is well", _healthy(series, CLUSTER, whole), _checks(name, [(whole, silent)]))
+    for way in proof.other_ways:
+        yield _test(f"{name} fires: {way.name}", _fault(way.series, CLUSTER, proof), _checks(name, checks[:-1]))
     for miss in proof.near_misses:
         yield _test(
             f"{name} near miss: {miss.name}", _fault(miss.series, CLUSTER, proof), _checks(name, [(ends_at - 1, [])])

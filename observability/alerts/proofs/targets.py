@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from observability.alerts import targets
-from observability.alerts.proofs.proof import Given, NearMiss, Proof
+from observability.alerts.proofs.proof import Given, Proof, Scene
 from observability.scrape import STATE, UP
 
 _REDIS_1 = {"server": "redis-1", "system": "redis"}
@@ -24,7 +24,7 @@ PROOFS = (
             "Redundancy is lost until it is back; its other series are absent meanwhile."
         ),
         near_misses=(
-            NearMiss(
+            Scene(
                 "another exporter gets its answer",
                 (Given(UP, {**_REDIS_1, "instance": "a"}, 1, 0), Given(UP, {**_REDIS_1, "instance": "b"}, 1, 1)),
             ),
