@@ -82,7 +82,6 @@ NOT_SHOWN: dict[str, tuple[str, ...]] = {
     "the exporter and the controller themselves": (
         "ha.exporter.info",
         "ha.exporter.start.time",
-        "ha.failover.errors",
         "ha.failover.incidents",
         "ha.failover.journal.entries",
         "ha.failover.observation.duration",
