@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from observability.instrumentation.pool import metrics
 from observability.instrumentation.pool.reasons import Outcome, outcome
-from observability.instrumentation.pool.slot import Slot
+from observability.instrumentation.pool.slot import Slot, holds
 from observability.metrics import Histogram, Metric
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Ledger:
         with self._lock:
             # A copy: the garbage collector may change the original at any moment.
             for key, proxy in self._detached.copy().items():
-                if proxy() is None:
+                if not holds(proxy):
                     self._detached.pop(key, None)
             return len(self._detached)
 

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sqlalchemy import event
-from sqlalchemy.pool import QueuePool, SingletonThreadPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from observability.instrumentation.pool import metrics
 from observability.instrumentation.pool.metrics import Close
@@ -126,6 +126,8 @@ def _close_reason(slot: Slot, record: ConnectionPoolEntry) -> Close:
         slot.invalidated = False
         return Close.INVALIDATED
     pool: Any = pool_of(record)
+    if isinstance(pool, NullPool):
+        return Close.UNPOOLED
     if getattr(pool, "ha_disposing", False):
         return Close.DISPOSED
     if isinstance(pool, QueuePool) and pool.checkedin() >= pool.size() > 0:
@@ -135,6 +137,4 @@ def _close_reason(slot: Slot, record: ConnectionPoolEntry) -> Close:
         return Close.INVALIDATED
     if -1 < getattr(pool, "_recycle", -1) < time.time() - started:
         return Close.RECYCLED
-    if isinstance(pool, QueuePool | SingletonThreadPool):
-        return Close.OVERFLOW
-    return Close.UNPOOLED
+    return Close.OVERFLOW

@@ -70,4 +70,9 @@ class Slot:
 
     def users_now(self) -> list[tuple[Callable[[], Any], float]]:
         """Those of the users who have not given the connection back."""
-        return [user for user in self.users if getattr(user[0](), "dbapi_connection", None) is not None]
+        return [user for user in self.users if holds(user[0])]
+
+
+def holds(proxy: Callable[[], object]) -> bool:
+    """Whether what was handed out is still there and has not been given back."""
+    return getattr(proxy(), "dbapi_connection", None) is not None

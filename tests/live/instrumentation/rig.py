@@ -12,14 +12,16 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from observability.instrumentation.pool import metrics
 from observability.instrumentation.pool.monitor import PoolMonitor, instrument
+from observability.instrumentation.pool.state import State
 from observability.metrics import Histogram, Metric
 
 SIZE, OVERFLOW, TIMEOUT_SECONDS = 2, 1, 0.2
@@ -28,9 +30,11 @@ SIZE, OVERFLOW, TIMEOUT_SECONDS = 2, 1, 0.2
 class Database(Protocol):
     """Where a rig connects, and who knows how many connections there are."""
 
-    def url(self, driver: str) -> str: ...
+    def url(self, driver: str) -> str:
+        """For `create_engine`."""
 
-    def connect_args(self, driver: str) -> dict[str, Any]: ...
+    def connect_args(self, driver: str) -> dict[str, Any]:
+        """For `create_engine`."""
 
     async def open_connections(self, expected: int) -> int:
         """How many connections are open; a server is given time to notice those that were closed."""
@@ -39,13 +43,14 @@ class Database(Protocol):
 class Counted(sqlite3.Connection):
     """A connection that is counted while it is open."""
 
-    living: weakref.WeakSet[Counted] = weakref.WeakSet()
+    living: ClassVar[weakref.WeakSet[Counted]] = weakref.WeakSet()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.living.add(self)
 
     def close(self) -> None:
+        """Close the connection and count it no longer."""
         self.living.discard(self)
         super().close()
 
@@ -66,7 +71,7 @@ class Truth:
     connects: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     closes: Counter[str] = field(default_factory=Counter)
-    invalidations: Counter[str] = field(default_factory=Counter)
+    invalidations: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class Rig:
@@ -137,6 +142,22 @@ class Rig:
         """What the pool handed out."""
         return await connection.get_raw_connection() if self.is_async else connection.connection
 
+    async def end(self, driver_connection: Any) -> None:
+        """Close what the pool has lost, as the driver would complain of it otherwise."""
+        await self._do(driver_connection.close)
+
+    @property
+    def drops(self) -> bool:
+        """Whether SQLAlchemy drops a connection that has left the pool instead of closing it, having no way to do so."""
+        return self.is_async and not self.sync_engine.dialect.has_terminate
+
+    async def close_record(self, record: Any) -> None:
+        """Close a connection of a pool from outside."""
+        if self.is_async:
+            await greenlet_spawn(record.close)
+        else:
+            record.close()
+
     async def dispose(self, *, close: bool = True) -> None:
         """Dispose of the pool."""
         if self.is_async:
@@ -144,9 +165,12 @@ class Rig:
         else:
             self.engine.dispose(close=close)
 
-    def used(self) -> int:
-        """How many connections the live pool says are used."""
-        return self._state().used
+    @property
+    def state(self) -> State:
+        """The gauges of this moment."""
+        state = self.monitor.state
+        assert state is not None
+        return state
 
     def figures(self) -> Truth:
         """What the monitor tells, in the terms of the truth."""
@@ -179,7 +203,7 @@ class Rig:
 
     async def check(self, *, used: int = 0, detached: int = 0, disposed: int = 0) -> None:
         """Compare everything that the monitor tells with the truth."""
-        values, state = self.samples(), self._state()
+        values, state = self.samples(), self.state
         assert self.truth == self.figures()
         assert (used, detached, disposed) == (state.used, values[metrics.DETACHED_OPEN, ()], state.disposed)
         told = state.used + state.idle + state.disposed + detached
@@ -202,17 +226,12 @@ class Rig:
             assert values[metrics.PENDING, ()] == 0
             assert values[metrics.OPENING, ()] == 0
 
-    def _state(self) -> Any:
-        state = self.monitor.state
-        assert state is not None
-        return state
-
     async def _do(self, function: Callable[..., Any], *args: Any) -> Any:
         return await function(*args) if self.is_async else function(*args)
 
     def _wiretap(self) -> None:
         """Listen in between the pool and the driver: what is opened, and what is closed."""
-        dialect = self.sync_engine.dialect
+        dialect: Any = self.sync_engine.dialect
         connect = dialect.connect
 
         def connecting(*args: Any, **kwargs: Any) -> Any:
