@@ -33,10 +33,11 @@ def _panel(panel: dict[str, Any]) -> dict[str, Any]:
 
 def _variable(variable: dict[str, Any]) -> dict[str, Any]:
     chosen = variable["current"]["value"]
+    current: dict[str, Any] | None
     if variable["includeAll"]:
         current = {"selected": True, "text": "All", "value": "$__all"}
     else:
-        current = {"selected": True, "text": chosen, "value": chosen} if chosen else {}
+        current = {"selected": True, "text": chosen, "value": chosen} if chosen else None
     return {**_without("variable", variable), "current": current}
 
 

@@ -9,6 +9,7 @@ import attr
 from grafanalib import core as G  # noqa: N812 -- as its own documentation does
 from grafanalib._gen import DashboardEncoder
 
+from observability.alerts.alert import Alert
 from observability.alerts.render import Links
 from observability.dashboards.fields import mappings, overrides, steps, table_transformations
 from observability.dashboards.layout import Numbers, Place, bottom, flow
@@ -83,10 +84,7 @@ def _panel(panel: Panel, place: Place, number: int, links: Links) -> Any:
         "targets": [_target(query, index, panel.kind) for index, query in enumerate(panel.queries)],
         "gridPos": G.GridPos(h=place.height, w=place.width, x=place.x, y=place.y),
         "id": number,
-        "links": [
-            {"title": f"Runbook: {alert.name}", "url": f"{links.runbooks_url}#{alert.anchor}", "targetBlank": True}
-            for alert in panel.alerts
-        ],
+        "links": [_runbook_link(alert, links) for alert in panel.alerts],
         "maxDataPoints": None,
         "thresholds": steps(panel),
         "transformations": table_transformations(panel.columns),
@@ -114,6 +112,16 @@ def _panel(panel: Panel, place: Place, number: int, links: Links) -> Any:
             noValue=panel.empty or "unknown",
         )
     return _RawPanel(**common, kind=panel.kind.value, options=_options(panel.kind))
+
+
+def _runbook_link(alert: Alert, links: Links) -> Any:
+    return G.DashboardLink(
+        title=f"Runbook: {alert.name}",
+        type="link",
+        uri=f"{links.runbooks_url}#{alert.anchor}",
+        targetBlank=True,
+        keepTime=False,
+    )
 
 
 def _defaults(panel: Panel) -> dict[str, Any]:
