@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from observability.alerts.render import LINKS
-from observability.dashboards.layout import Place, flow
+from observability.dashboards.layout import Numbers, Place, flow
 from observability.dashboards.overview import BOARD
 from observability.dashboards.panel import Board, Colour, Kind, Limit, Panel, Query, Row
 from observability.dashboards.panels import grafana_json
@@ -91,3 +91,17 @@ def test_labels_that_a_metric_lacks_are_refused() -> None:
 def test_units_come_from_the_metric() -> None:
     """Seconds stay seconds, and a counter of bytes becomes bytes per second."""
     assert (unit(LAG), unit(SENT), unit_of_rate(SENT)) == ("s", "bytes", "Bps")
+
+
+def test_two_titles_with_one_id_are_refused() -> None:
+    """Ids are hashes, so two titles may share one; then one of them must be worded differently."""
+    numbers = Numbers("ha-x")
+    numbers.of("queue host lock look disk look lag role shard")
+    with pytest.raises(DeclarationError, match="have the same id"):
+        numbers.of("look wal zone host time lock role lag")
+
+
+def test_series_that_a_histogram_lacks_are_refused() -> None:
+    """A misspelt suffix would select nothing, silently."""
+    with pytest.raises(DeclarationError, match="has no series '_buckets'"):
+        of_cluster(LAG, "_buckets")
