@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from observability.errors import LabError
 from observability.lab import view
 from observability.lab.directory import default_directory, temporary_directory
-from observability.lab.drill import kill_primary
 from observability.lab.faults import FAULTS, find_fault
 from observability.lab.figures import Scraped, prometheus_of
 from observability.lab.installation import CHOICES
@@ -28,7 +28,7 @@ app = typer.Typer(no_args_is_help=True)
 console = Console()
 
 _REFRESH_SECONDS = 1.0
-_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 StateDir = Annotated[
     Path | None,
@@ -71,7 +71,8 @@ def up(
             elif not _prove(lab):
                 raise typer.Exit(1)
         finally:
-            _take_down(lab)
+            lab.down()
+            console.print("The lab is down; nothing is left behind.")
 
 
 @app.command()
@@ -82,7 +83,7 @@ def status(state_dir: StateDir = None) -> None:
         stack = lab.stack
         console.print(_overview(lab))
         console.print(view.processes(stack))
-        if not all(process.alive for process in lab.processes):
+        if any(process.frozen or not process.alive for process in lab.processes):
             raise typer.Exit(1)
 
 
@@ -128,6 +129,7 @@ def _watch(lab: Lab) -> None:
             signal.pause()
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
+                lab.stack.site.registry.reap()
                 live.update(_overview(lab), refresh=True)
                 time.sleep(_REFRESH_SECONDS)
 
@@ -145,6 +147,8 @@ def _prove(lab: Lab) -> bool:
     if "prometheus" in stack.missing:
         console.print("Nothing can be read back without Prometheus, so nothing is proven.")
         return False
+    from observability.lab.drill import kill_primary
+
     with prometheus_of(stack) as prometheus:
         found = examine(prometheus, checks(stack.jobs()), timeout_seconds=lab.timeout_seconds)
         console.print(view.findings("Seen in Prometheus", found))
@@ -153,14 +157,6 @@ def _prove(lab: Lab) -> bool:
         drilled = list(kill_primary(stack, prometheus))
         console.print(view.findings("Drill: kill-primary", drilled))
         return not any(finding.problem for finding in drilled)
-
-
-def _take_down(lab: Lab) -> None:
-    """Nothing interrupts this: what is half taken down helps nobody."""
-    for sign in (signal.SIGINT, *_ENDINGS):
-        signal.signal(sign, signal.SIG_IGN)
-    lab.down()
-    console.print("The lab is down; nothing is left behind.")
 
 
 def _say_what_is_missing(lab: Lab) -> None:
@@ -181,17 +177,26 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except LabError as error:
-        console.print(f"[bold red]The lab:[/] {error}", markup=True, highlight=False)
+        console.print(Text.assemble(("The lab: ", "bold red"), str(error)), highlight=False)
         raise typer.Exit(1) from None
 
 
 @contextlib.contextmanager
 def _ending_signals() -> Iterator[None]:
-    """A closed terminal and `kill` end the lab as Ctrl-C does."""
+    """
+    A closed terminal and `kill` end the lab as Ctrl-C does.
+
+    A second one is ignored: what is half taken down helps nobody.
+    """
 
     def interrupt(_: int, __: object) -> NoReturn:
+        for sign in _ENDINGS:
+            signal.signal(sign, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for sign in _ENDINGS:
-        signal.signal(sign, interrupt)
-    yield
+    before = {sign: signal.signal(sign, interrupt) for sign in _ENDINGS}
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)

@@ -16,7 +16,7 @@ from observability.lab.ports import HOST
 from observability.lab.postgres import APP
 from observability.lab.proxy import tell
 from observability.lab.ready import http_client, listens, serves
-from observability.lab.server import MAX_OVERFLOW, POOL_SIZE, ServerConfig
+from observability.lab.server_config import MAX_OVERFLOW, POOL_SIZE, ServerConfig
 from observability.lab.site import CLUSTER, Site
 
 SERVERS = ("server-1", "server-2")
@@ -47,7 +47,7 @@ def start_server(site: Site, name: str, postgres: PostgresPair, redis: RedisPair
     config = ServerConfig(
         name=name,
         port=site.ports[name],
-        database=postgres.primary.url(APP, APP),
+        database=postgres.primary.url(APP, APP).replace("postgresql:", "postgresql+asyncpg:"),
         database_password_file=str(postgres.primary.password_file(APP)),
         redis=redis.primary.url(),
         redis_password_file=str(redis.primary.password_file),

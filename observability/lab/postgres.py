@@ -127,7 +127,7 @@ class Postgres:
             account=self.installation.account,
             ends_with=signal.SIGQUIT,
         )
-        await_ready(process, self.answers, timeout_seconds=timeout_seconds)
+        await_ready(process, self.answers, port=self.port, timeout_seconds=timeout_seconds)
 
     def answers(self) -> bool:
         """Whether the server takes connections now."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -49,6 +50,14 @@ class Process:
         """The process and its descendants, parents first."""
         process = self.handle()
         return [process, *_descendants(process)] if process else []
+
+    def listens_on(self, port: int) -> bool:
+        """Whether it, or one of its descendants, is who accepts connections on a port."""
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for member in self.family()
+            for connection in _connections(member)
+        )
 
     def freeze(self) -> None:
         """Stop it and all its descendants with SIGSTOP, the parent first so that it starts no new ones meanwhile."""
@@ -109,6 +118,13 @@ def _await_end(processes: Iterable[psutil.Process], timeout_seconds: float) -> N
     deadline = time.monotonic() + timeout_seconds
     while any(runs(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def _connections(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.net_connections("tcp"))
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

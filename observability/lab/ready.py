@@ -15,16 +15,18 @@ from observability.lab.process import Process
 _POLL_SECONDS = 0.05
 
 
-def await_ready(process: Process, check: Callable[[], bool], *, timeout_seconds: float) -> None:
+def await_ready(
+    process: Process, check: Callable[[], bool], *, port: int | None = None, timeout_seconds: float
+) -> None:
     """
-    Wait until `check` is true.
+    Wait until `check` is true, and true of this process: it must listen on `port` itself.
 
     Raises:
         LabError: when the process ends first or is not ready in time, with the tail of its log.
 
     """
     deadline = time.monotonic() + timeout_seconds
-    while not check():
+    while not (check() and (port is None or process.listens_on(port))):
         tail = f"The end of {process.log}:\n{process.log_tail()}"
         if not process.alive:
             raise LabError(f"{process.name} ended while it was starting. {tail}")

@@ -74,7 +74,7 @@ class Redis:
             settings += f"replicaof {HOST} {self.follows}\n"
         write_private(directory / "redis.conf", settings)
         process = self.registry.start(self.name, [self.program, directory / "redis.conf"])
-        await_ready(process, self.answers, timeout_seconds=timeout_seconds)
+        await_ready(process, self.answers, port=self.port, timeout_seconds=timeout_seconds)
 
     def client(self) -> redis.Redis:
         """A client that gives up after a second and never repeats a command by itself."""

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import redis.asyncio as aioredis
@@ -20,7 +19,7 @@ import uvicorn
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from sqlalchemy import URL, make_url, text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from starlette.applications import Starlette
@@ -30,18 +29,8 @@ from starlette.routing import Mount, Route
 
 from observability import instrument, metrics_app
 from observability.lab.ports import HOST
+from observability.lab.server_config import MAX_OVERFLOW, POOL_SIZE, POOL_TIMEOUT_SECONDS, ServerConfig
 
-SCHEMA = """
-CREATE TABLE items (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name text NOT NULL,
-    server text NOT NULL,
-    created timestamptz NOT NULL DEFAULT now()
-);
-"""
-POOL_SIZE = 5
-MAX_OVERFLOW = 3
-POOL_TIMEOUT_SECONDS = 2
 STATEMENT_SECONDS = 3
 _CONNECT_SECONDS = 2
 _HEALTH_SECONDS = 0.5
@@ -50,31 +39,13 @@ _NAP_SECONDS = 0.5
 _SESSION_SECONDS = 600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerConfig:
-    """What a server is told: URLs hold no passwords, those are in files of their own."""
-
-    name: str
-    port: int
-    database: str
-    database_password_file: str
-    redis: str
-    redis_password_file: str
-
-    def database_url(self) -> URL:
-        """The database's URL with its password."""
-        return make_url(self.database).set(
-            drivername="postgresql+asyncpg", password=Path(self.database_password_file).read_text()
-        )
-
-
 class Service:
     """The endpoints, and what they share."""
 
     def __init__(self, config: ServerConfig) -> None:
         self.name = config.name
         self.engine: AsyncEngine = create_async_engine(
-            config.database_url(),
+            make_url(config.database).set(password=Path(config.database_password_file).read_text()),
             pool_size=POOL_SIZE,
             max_overflow=MAX_OVERFLOW,
             pool_timeout=POOL_TIMEOUT_SECONDS,

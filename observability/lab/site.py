@@ -33,9 +33,9 @@ class Site:
         return path
 
     def start(self, name: str, argv: Sequence[str | Path], check: Callable[[], bool]) -> Process:
-        """Start a process and wait until it is ready."""
+        """Start a process and wait until it is ready, and listens on the port of its name if there is one."""
         process = self.registry.start(name, argv)
-        await_ready(process, check, timeout_seconds=self.timeout_seconds)
+        await_ready(process, check, port=self.ports.get(name), timeout_seconds=self.timeout_seconds)
         return process
 
     def start_module(self, name: str, *arguments: str | Path, check: Callable[[], bool]) -> Process:

@@ -13,7 +13,7 @@ from observability.lab.pairs import PostgresPair, RedisPair
 from observability.lab.ports import HOST
 from observability.lab.postgres import APP
 from observability.lab.program import ALERTMANAGER, HAPROXY, PROMETHEUS, Program
-from observability.lab.server import SCHEMA
+from observability.lab.server_config import SCHEMA
 from observability.lab.site import Site
 
 PORTS = (

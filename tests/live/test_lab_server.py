@@ -12,7 +12,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from observability.instrumentation.pool.metrics import COUNT
 from observability.lab.pairs import PostgresPair, RedisPair
 from observability.lab.postgres import APP
-from observability.lab.server import MAX_OVERFLOW, POOL_SIZE, SCHEMA, ServerConfig, build
+from observability.lab.server import build
+from observability.lab.server_config import MAX_OVERFLOW, POOL_SIZE, SCHEMA, ServerConfig
 
 EVERYTHING = POOL_SIZE + MAX_OVERFLOW
 
@@ -21,7 +22,7 @@ EVERYTHING = POOL_SIZE + MAX_OVERFLOW
 def database(postgres_pair: PostgresPair) -> str:
     """The URL of the demo servers' database, with its tables."""
     postgres_pair.primary.sql(SCHEMA, database=APP, role=APP)
-    return postgres_pair.primary.url(APP, APP)
+    return postgres_pair.primary.url(APP, APP).replace("postgresql:", "postgresql+asyncpg:")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -40,12 +40,38 @@ class Sqlite:
         return len(set(Counted.living) - self._before)
 
 
+class Overseer:
+    """A superuser's session, which sees every connection; opened again if the server was away."""
+
+    def __init__(self, server: Postgres) -> None:
+        self._server = server
+        self._session: psycopg.Connection[Any] | None = None
+
+    def ask(self, question: LiteralString, *values: str) -> int:
+        """The one number that answers a question."""
+        if self._session is None or self._session.closed:
+            self._session = psycopg.connect(
+                self._server.url(SUPERUSER), password=self._server.password(SUPERUSER), autocommit=True
+            )
+        try:
+            row = self._session.execute(question, values).fetchone()
+        except psycopg.OperationalError:
+            self._session.close()
+            return self.ask(question, *values)
+        return int(row[0]) if row else 0
+
+    def close(self) -> None:
+        """End the session."""
+        if self._session:
+            self._session.close()
+
+
 class PostgresDatabase:
     """A server; it counts the connections of one test by their application name."""
 
-    def __init__(self, server: Postgres, session: psycopg.Connection[Any], port: int | None = None) -> None:
+    def __init__(self, server: Postgres, overseer: Overseer, port: int | None = None) -> None:
         self._server = server
-        self._session = session
+        self._overseer = overseer
         self._port = port or server.port
         self._name = f"rig-{secrets.token_hex(4)}"
 
@@ -71,8 +97,17 @@ class PostgresDatabase:
 
     def kill_all(self) -> None:
         """End every backend of this test, and wait until they are gone."""
-        self._session.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s", (self._name,)
+        self._overseer.ask(
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = %s",
+            self._name,
+        )
+
+    def kill_one(self) -> None:
+        """End one backend of this test, if there is one."""
+        self._overseer.ask(
+            "SELECT count(pg_terminate_backend(pid)) FROM"
+            " (SELECT pid FROM pg_stat_activity WHERE application_name = %s LIMIT 1) one",
+            self._name,
         )
 
     def running(self, words: str) -> bool:
@@ -80,26 +115,18 @@ class PostgresDatabase:
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND state = 'active' AND query LIKE %s"
         )
-        row = self._session.execute(query, (self._name, f"%{words}%")).fetchone()
-        return bool(row and row[0])
+        return self._overseer.ask(query, self._name, f"%{words}%") > 0
 
     def _count(self) -> int:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
-        row = self._session.execute(query, (self._name,)).fetchone()
-        assert row
-        return int(row[0])
+        return self._overseer.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", self._name)
 
 
 @pytest.fixture(scope="session")
-def overseer(postgres_pair: PostgresPair) -> Iterator[psycopg.Connection[Any]]:
-    """A superuser's session on the primary, which sees every connection."""
-    with superuser_session(postgres_pair.primary) as session:
-        yield session
-
-
-def superuser_session(server: Postgres) -> psycopg.Connection[Any]:
-    """A new session of the superuser."""
-    return psycopg.connect(server.url(SUPERUSER), password=server.password(SUPERUSER), autocommit=True)
+def overseer(postgres_pair: PostgresPair) -> Iterator[Overseer]:
+    """Who sees every connection to the primary."""
+    overseer = Overseer(postgres_pair.primary)
+    yield overseer
+    overseer.close()
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ class Rig:
         self.is_async = driver in {"sqlite+aiosqlite", "postgresql+asyncpg", "postgresql+psycopg_async"}
         self.truth = Truth()
         self.connect_error: Exception | None = None
-        self.driver_closes = 0
+        self._closed: dict[int, object] = {}
         if issubclass(pool_class, QueuePool):
             options = {"pool_size": SIZE, "max_overflow": OVERFLOW, "pool_timeout": TIMEOUT_SECONDS, **options}
         options |= {"poolclass": pool_class, "connect_args": database.connect_args(driver)}
@@ -150,6 +150,11 @@ class Rig:
     def drops(self) -> bool:
         """Whether SQLAlchemy drops a connection that has left the pool instead of closing it, having no way to do so."""
         return self.is_async and not self.sync_engine.dialect.has_terminate
+
+    @property
+    def driver_closes(self) -> int:
+        """How many connections the dialect was asked to close."""
+        return len(self._closed)
 
     async def close_record(self, record: Any) -> None:
         """Close a connection of a pool from outside."""
@@ -247,7 +252,7 @@ class Rig:
 
     def _closing(self, close: Callable[[Any], None]) -> Callable[[Any], None]:
         def closing(connection: Any) -> None:
-            self.driver_closes += 1
+            self._closed[id(connection)] = connection  # kept, so that no other gets its id
             close(connection)
 
         return closing
