@@ -30,17 +30,17 @@ class Sight(StrEnum):
 
 
 class HoldReason(StrEnum):
-    """Why nothing is promoted: a short fixed list, so that it can be a label."""
+    """Why nothing is promoted, in the order of asking: a short fixed list, so that it can be a label."""
 
     NOT_FIRING = "not_firing"
-    STALE_ALERT = "stale_alert"
     UNKNOWN_ACTION = "unknown_action"
     UNKNOWN_CLUSTER = "unknown_cluster"
+    STALE_ALERT = "stale_alert"
     SPLIT_BRAIN = "split_brain"
     PRIMARY_SEEN = "primary_seen"
+    NOT_CONFIRMED = "not_confirmed"
     ISOLATED = "isolated"
     ROLE_UNKNOWN = "role_unknown"
-    NOT_CONFIRMED = "not_confirmed"
     STANDBY_STREAMING = "standby_streaming"
     PRIMARY_UNKNOWN = "primary_unknown"
     UNWATCHED = "unwatched"

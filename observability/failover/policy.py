@@ -117,7 +117,7 @@ def _standbys_hear_nothing(seen: Observation, rules: Rules) -> Hold | None:
         if view.heard_seconds is not None and not view.heard_seconds >= rules.standby_silence_seconds:
             return Hold(
                 HoldReason.STANDBY_STREAMING,
-                f"{view.node} heard from its primary {max(0.0, view.heard_seconds):.1f} s ago",
+                f"{view.node} heard from its primary {view.heard_seconds:.1f} s ago",
             )
     return None
 

@@ -13,6 +13,7 @@ from observability.probes.probe import Answer, Failure
 #
 # The control file learns of a new timeline only at the next checkpoint, which after a promotion may be minutes away:
 # the names of the WAL segments know it at once, on both roles.
+# What is not flushed was neither acknowledged nor sent, so a primary's position is what it has flushed.
 # The received position starts again at the beginning of a segment when a receiver is restarted: what was replayed was
 # surely received.
 QUESTION = """
@@ -23,7 +24,7 @@ SELECT pg_is_in_recovery() AS in_recovery,
                           (SELECT max(('x' || left(name, 8))::bit(32)::int4) FROM pg_ls_waldir()
                            WHERE name ~ '^[0-9A-F]{24}$'))
             ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int4 END AS timeline,
-       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_lsn() - '0/0'::pg_lsn END::int8 AS current_lsn,
+       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'::pg_lsn END::int8 AS current_lsn,
        CASE WHEN pg_is_in_recovery()
             THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'::pg_lsn END::int8 AS received_lsn,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() - '0/0'::pg_lsn END::int8 AS replayed_lsn,

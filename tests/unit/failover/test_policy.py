@@ -42,6 +42,14 @@ WHOM = {
         seen(gone(reason=Reason.HUNG), standby(receiving=True, heard_seconds=5.0)),
         promote("pg-2"),
     ),
+    "of two equals the first by name, in whatever order they answer": (
+        seen(gone(), standby("pg-3"), standby()),
+        promote("pg-2", "pg-3"),
+    ),
+    "a server of another cluster is passed over": (
+        seen(gone(), standby(), standby("pg-9", received_lsn=LSN + 8), nodes=("pg-1", "pg-2")),
+        promote("pg-2"),
+    ),
     "a pair of which one half is left": (seen(gone(), standby()), promote("pg-2")),
     "the one that received more": (
         seen(gone(), standby(received_lsn=LSN - 8), standby("pg-3")),
@@ -134,6 +142,10 @@ SIGHTS = {
             "it cannot be told whether pg-2 still hears from the primary (is our role in pg_monitor?)",
         ),
     ),
+    "a standby is connected, and since when is no number": (
+        seen(gone(), standby(receiving=True, heard_seconds=float("nan"))),
+        hold(HoldReason.STANDBY_STREAMING, "pg-2 heard from its primary nan s ago"),
+    ),
     "it is unknown whether a standby is connected": (
         seen(gone(), standby(receiving=None)),
         hold(
@@ -193,7 +205,14 @@ LOSSES = {
             "nobody read the position of pg-1 for 96.0 s before it was lost, the limit is 5 s",
         ),
     ),
-    "every server is a gone one": (
+    "missed before it was seen: a memory that cannot be": (
+        seen(last_primary=replace(LAST, seen_at=NOW - 2, missed_at=NOW - 4)),
+        hold(
+            HoldReason.UNWATCHED,
+            "nobody read the position of pg-1 for -2.0 s before it was lost, the limit is 5 s",
+        ),
+    ),
+    "no server is configured": (
         seen(gone(), standby("pg-9"), nodes=()),
         hold(HoldReason.UNKNOWN_CLUSTER, "no PostgreSQL target is configured for cluster 'demo'"),
     ),
