@@ -133,6 +133,7 @@ def explain(look: Look) -> str:
             lines += [f"failed   {outcome.reason}: {outcome.message}", ""]
         else:
             lines += [f"answered {json.dumps(_plain(outcome.value), default=str, indent=2)}", ""]
+    lines += [f"note     {note}" for note in look.notes]
     page = render([Batch(look.target.attributes, look.samples)]).decode()
     return "\n".join([*lines, "samples", page])
 

@@ -92,13 +92,18 @@ class Target(Protocol):
 
 
 class Look(NamedTuple):
-    """What one look at a target brought: samples for the sinks, outcomes for `/probe?debug=1`."""
+    """
+    What one look at a target brought: samples for the sinks, outcomes and notes for `/probe?debug=1`.
+
+    `notes` has a sentence for each answer that a probe could not read, or not all of it.
+    """
 
     target: Target
     samples: list[Sample]
     outcomes: dict[Question, Answer | Failure]
     reason: Reason
-    seconds: float
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 class Asked(NamedTuple):
@@ -152,6 +157,11 @@ class Watcher:
         except TimeoutError:
             self._drop()
             asked = Failure(Reason.HUNG, f"no answer within {timeout:.3g} s")
+        except Exception as error:
+            # The border around a target: what a driver makes of garbage may be anything, and costs this target only.
+            logger.exception("%s: the driver failed", self.target.name)
+            self._drop()
+            asked = Failure(Reason.ERROR, f"the driver failed with {type(error).__name__}; see the exporter's log")
         if isinstance(asked, Failure):
             return self._failed(asked._replace(seconds=time.monotonic() - started))
         look = self._read(asked)
@@ -183,12 +193,18 @@ class Watcher:
     def _read(self, asked: Asked) -> Look:
         samples: list[Sample] = []
         reasons: list[Reason] = []
+        notes: list[str] = []
         for probe, question in asked.questions:
             outcome = asked.outcomes[question]
-            reasons.append(read_answer(probe, outcome, samples, self.target.name))
+            problem = (
+                outcome if isinstance(outcome, Failure) else read_answer(probe, outcome, samples, self.target.name)
+            )
+            if problem is not None and problem is not outcome:
+                notes.append(f"{probe.name}: {problem.message}")
+            reasons.append(Reason.OK if problem is None else problem.reason)
             samples.extend(_about(probe, reasons[-1], outcome.seconds))
         reason = Reason.OK if Reason.OK in reasons or not reasons else reasons[0]
-        return self._verdict(samples, asked.outcomes, reason)
+        return self._verdict(samples, asked.outcomes, reason)._replace(notes=tuple(notes))
 
     def _failed(self, failure: Failure) -> Look:
         samples = [sample for probe in self._probes for sample in _about(probe, failure.reason, failure.seconds)]
@@ -196,7 +212,7 @@ class Watcher:
 
     def _verdict(self, samples: list[Sample], outcomes: dict[Question, Answer | Failure], reason: Reason) -> Look:
         about = [UP.sample(float(reason is Reason.OK), self.target.system), *STATE.states(reason, list(Reason))]
-        return Look(self.target, about + samples, outcomes, reason, 0.0)
+        return Look(self.target, about + samples, outcomes, reason)
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -232,19 +248,17 @@ class Scraper:
         await asyncio.gather(*(watcher.close() for watcher in self.watchers.values()))
 
 
-def read_answer(probe: Probe, outcome: Answer | Failure, samples: list[Sample], server: str) -> Reason:
-    """Add the probe's samples to `samples`; the reason why there are none, or only some, otherwise `OK`."""
-    if isinstance(outcome, Failure):
-        return outcome.reason
+def read_answer(probe: Probe, answer: Answer, samples: list[Sample], server: str) -> Failure | None:
+    """Add the probe's samples to `samples`; why there are none, or only some, otherwise None."""
     try:
-        samples.extend(probe.read(outcome.value))
+        samples.extend(probe.read(answer.value))
     except TargetError as error:
-        return error.reason
-    except Exception:
+        return Failure(error.reason, str(error))
+    except Exception as error:
         # The border around a probe: an answer that it cannot read costs its samples and nobody else's.
         logger.exception("%s: probe %s cannot read the answer", server, probe.name)
-        return Reason.ERROR
-    return Reason.OK
+        return Failure(Reason.ERROR, f"the answer cannot be read ({type(error).__name__}); see the exporter's log")
+    return None
 
 
 def _about(probe: Probe, reason: Reason, seconds: float) -> list[Sample]:

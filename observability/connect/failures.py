@@ -41,4 +41,6 @@ def _refused(error: OSError) -> bool:
 def failure(error: BaseException, reason: Reason, seconds: float) -> Failure:
     """A failure with the first line of the driver's text, which names no secret."""
     text = next(iter(str(error).strip().splitlines()), "")
+    if isinstance(error, TimeoutError) and not text:
+        return Failure(reason, f"no answer within {seconds:.3g} s", seconds)
     return Failure(reason, f"{type(error).__name__}: {text}" if text else type(error).__name__, seconds)

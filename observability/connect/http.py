@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import httpx
@@ -13,7 +14,7 @@ import httpx
 from observability.connect import tls
 from observability.connect.failures import failure, network_reason
 from observability.connect.target import Target
-from observability.errors import Reason
+from observability.errors import Reason, TargetError
 from observability.probes.probe import Answer, Facts, Failure, Question
 
 _MAX_BODY_BYTES = 1 << 20
@@ -50,7 +51,7 @@ class HttpConnection:
         try:
             async with asyncio.timeout(deadline - started):
                 status = await self._request(method)
-        except (OSError, httpx.HTTPError, httpx.StreamError) as error:
+        except (OSError, TargetError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             return failure(error, _reason(error), time.monotonic() - started)
         seconds = time.monotonic() - started
         expected = self._target.expect_status
@@ -76,22 +77,41 @@ _closing: set[asyncio.Task[None]] = set()
 """Tasks need an owner until they end, or the garbage collector may take them."""
 
 
-async def connect(target: Target, timeout: float) -> HttpConnection | Failure:
+async def connect(target: Target, timeout: float) -> HttpConnection | Failure:  # noqa: ARG001 -- nothing is sent yet
     """A client for `target`; the connection itself is made by the first question."""
-    context: ssl.SSLContext | bool = True
+    context: ssl.SSLContext | bool = False
     if target.url.startswith("https:"):
-        context = tls.context(target.tls) or True
+        try:
+            context = tls.context(target.tls) or True
+        except TargetError as error:
+            return failure(error, error.reason, 0.0)
     client = httpx.AsyncClient(
-        timeout=httpx.Timeout(timeout),
+        timeout=httpx.Timeout(target.timeout_seconds),
         verify=context,
         limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
         headers={"User-Agent": "ha-observability"},
+        auth=_authorise(target),
         trust_env=False,
     )
     return HttpConnection(target, client)
 
 
+def _authorise(target: Target) -> Callable[[httpx.Request], httpx.Request] | None:
+    """Basic authentication, where the target has a password; one in a file is read again for each request."""
+    if target.password.is_empty:
+        return None
+
+    def sign(request: httpx.Request) -> httpx.Request:
+        credentials = f"{target.user}:{target.password.reveal()}".encode()
+        request.headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
+        return request
+
+    return sign
+
+
 def _reason(error: BaseException) -> Reason:
+    if isinstance(error, httpx.InvalidURL):
+        return Reason.ERROR
     if isinstance(error, httpx.TimeoutException):
         return Reason.HUNG
     if isinstance(error, httpx.RemoteProtocolError):

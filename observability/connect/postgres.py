@@ -8,6 +8,7 @@ does not answer at all is left by `terminate()`, which waits for nothing.
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,11 +18,14 @@ import asyncpg
 from observability.connect import tls
 from observability.connect.failures import failure, network_reason
 from observability.connect.target import Target
-from observability.errors import Reason
+from observability.errors import Reason, TargetError
 from observability.probes.probe import Answer, Facts, Failure, Question
 
 _SLOW_SHARE = 0.8
 """Share of the target's timeout after which the server itself cancels a statement: below 1, so that slow is not hung."""
+
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+"""What every PostgreSQL answers with S or N (https://www.postgresql.org/docs/current/protocol-message-formats.html)."""
 
 _BY_SQLSTATE = {
     "28": Reason.AUTH,
@@ -90,14 +94,18 @@ async def connect(target: Target, timeout: float) -> PostgresConnection | Failur
     statement_timeout = str(max(1, int(target.timeout_seconds * _SLOW_SHARE * 1000)))
     try:
         context = tls.context(target.tls)
+        if context is None:
+            async with asyncio.timeout(timeout):
+                await _require_postgres(target)
         connection = await asyncpg.connect(
             host=target.host,
             port=target.port or 5432,
             user=target.user or None,
-            password=target.password.reveal(),
+            password=target.password.reveal() or "",  # None would send whatever PGPASSWORD holds to this target
             database=target.database or "postgres",
+            target_session_attrs="any",  # whatever PGTARGETSESSIONATTRS says: it is this server that is watched
             ssl="prefer" if target.tls.mode == "prefer" and target.tls.ca_file is None else context or False,
-            timeout=timeout,
+            timeout=max(0.001, timeout - (time.monotonic() - started)),
             server_settings={
                 "application_name": "ha-observability",
                 "statement_timeout": statement_timeout,
@@ -109,15 +117,37 @@ async def connect(target: Target, timeout: float) -> PostgresConnection | Failur
     except asyncio.CancelledError:
         raise
     except Exception as error:  # noqa: BLE001 -- the border around a driver: whatever it raises is a reason, never a crash
-        return failure(error, _reason(error), time.monotonic() - started)
+        reason = _reason(error)
+        if reason is Reason.TLS and target.tls.mode == "prefer" and "rejected SSL" in str(error):
+            reason = Reason.PROTOCOL  # a PostgreSQL without TLS says so politely, and asyncpg goes on without
+        return failure(error, reason, time.monotonic() - started)
     return PostgresConnection(connection)
+
+
+async def _require_postgres(target: Target) -> None:
+    """
+    Ask the server whether it is a PostgreSQL, as asyncpg itself does where TLS is not switched off.
+
+    An answer that begins with a zero byte would keep asyncpg's parser, and with it the whole exporter, busy for ever.
+
+    Raises:
+        TargetError: when something else answers.
+
+    """
+    reader, writer = await asyncio.open_connection(target.host, target.port or 5432)
+    try:
+        writer.write(_SSL_REQUEST)
+        if await reader.read(1) not in {b"S", b"N"}:
+            raise TargetError(Reason.PROTOCOL, "what answers there is not a PostgreSQL server")
+    finally:
+        writer.transport.abort()
 
 
 def _reason(error: BaseException) -> Reason:
     if isinstance(error, asyncpg.PostgresError):
         return _sqlstate_reason(error)
-    if "SSL" in str(error) and isinstance(error, ConnectionError):
-        return Reason.TLS
+    if isinstance(error, ConnectionError) and "SSL" in str(error):
+        return Reason.TLS if "rejected" in str(error) else Reason.ERROR
     if isinstance(error, asyncpg.InternalClientError):
         return Reason.PROTOCOL
     if isinstance(error, asyncpg.InterfaceError):

@@ -7,6 +7,7 @@ redis-py's client retries a frozen server for 15 s; its bare connection does exa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,17 +20,20 @@ from redis.backoff import NoBackoff
 from observability.connect import tls
 from observability.connect.failures import failure, network_reason
 from observability.connect.target import Target
-from observability.errors import Reason, TargetError
+from observability.errors import Reason
 from observability.probes.probe import Answer, Facts, Failure, Question
 
-_BY_WORD = {
-    "NOAUTH": Reason.AUTH,
-    "WRONGPASS": Reason.AUTH,
-    "NOPERM": Reason.PERMISSION,
-    "LOADING": Reason.STARTING,
-    "BUSY": Reason.SLOW,
-    "MASTERDOWN": Reason.ERROR,
+_BY_TEXT = {"max number of clients": Reason.TOO_MANY_CONNECTIONS, "DB index": Reason.DATABASE}
+_BY_TYPE: dict[type[Exception], Reason] = {
+    exceptions.AuthenticationError: Reason.AUTH,
+    exceptions.NoPermissionError: Reason.PERMISSION,
+    exceptions.BusyLoadingError: Reason.STARTING,
+    exceptions.InvalidResponse: Reason.PROTOCOL,
+    exceptions.TimeoutError: Reason.HUNG,
+    ValueError: Reason.PROTOCOL,
 }
+_BY_WORD = {"NOAUTH": Reason.AUTH, "WRONGPASS": Reason.AUTH, "BUSY": Reason.SLOW}
+"""What redis-py has no type for, by the first word of the reply."""
 
 
 class RedisConnection:
@@ -54,7 +58,7 @@ class RedisConnection:
                 await self._connection.send_packed_command(self._connection.pack_commands(questions))
                 for question in questions:
                     outcomes.append(await self._reply(question, started))  # noqa: PERF401 -- what arrived before a failure counts
-        except (OSError, exceptions.RedisError) as error:
+        except (OSError, ValueError, exceptions.RedisError) as error:
             self._lost = True
             missing = failure(error, _reason(error), time.monotonic() - started)
             outcomes += [missing] * (len(questions) - len(outcomes))
@@ -68,8 +72,15 @@ class RedisConnection:
             reply = await self._connection.read_response()
         except exceptions.ResponseError as error:
             return failure(error, _reason(error), time.monotonic() - started)
-        value = parse_info(reply) if question[0] == "INFO" else reply
-        return Answer(value, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        if question[0] != "INFO":
+            return Answer(reply, seconds)
+        info = parse_info(reply) if isinstance(reply, str) else {}
+        if "redis_version" not in info:
+            return Failure(
+                Reason.PROTOCOL, "what answers there is not a Redis server: its INFO names no version", seconds
+            )
+        return Answer(info, seconds)
 
     def abort(self) -> None:
         """Drop the socket at once."""
@@ -87,6 +98,7 @@ async def connect(target: Target, timeout: float) -> RedisConnection | Failure:
         connection = _connection(target, timeout)
         async with asyncio.timeout(timeout):
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+            await _introduce(connection)
     except asyncio.CancelledError:
         _drop(connection)
         raise
@@ -96,6 +108,13 @@ async def connect(target: Target, timeout: float) -> RedisConnection | Failure:
     return RedisConnection(connection)
 
 
+async def _introduce(connection: Connection) -> None:
+    """Give the connection its name in CLIENT LIST, where our user may: one that may only INFO is enough to watch."""
+    await connection.send_command("CLIENT", "SETNAME", "ha-observability")
+    with contextlib.suppress(exceptions.ResponseError):
+        await connection.read_response()
+
+
 def _connection(target: Target, timeout: float) -> Connection:
     options: dict[str, Any] = {
         "host": target.host,
@@ -103,10 +122,10 @@ def _connection(target: Target, timeout: float) -> Connection:
         "db": int(target.database or 0),
         "username": target.user or None,
         "password": target.password.reveal(),
-        "client_name": "ha-observability",
         "socket_connect_timeout": timeout,
         "retry": Retry(NoBackoff(), 0),
         "decode_responses": True,
+        "encoding_errors": "replace",
         "protocol": 2,
     }
     if target.tls.mode in {"disable", "prefer"}:
@@ -130,20 +149,15 @@ def _drop(connection: Connection | None) -> None:
 
 
 def _reason(error: BaseException) -> Reason:
-    if isinstance(error, TargetError):
-        return error.reason
-    if isinstance(error, exceptions.AuthenticationError):
-        return Reason.AUTH
-    if isinstance(error, exceptions.BusyLoadingError):
-        return Reason.STARTING
-    if "max number of clients" in str(error):
-        return Reason.TOO_MANY_CONNECTIONS
-    if isinstance(error, exceptions.InvalidResponse):
-        return Reason.PROTOCOL
+    text = str(error)
+    for part, reason in _BY_TEXT.items():
+        if part in text:
+            return reason
+    for kind, reason in _BY_TYPE.items():
+        if isinstance(error, kind):
+            return reason
     if isinstance(error, exceptions.ResponseError):
-        return _BY_WORD.get(str(error).split(" ", 1)[0], Reason.ERROR)
-    if isinstance(error, exceptions.TimeoutError):
-        return Reason.HUNG
+        return _BY_WORD.get(text.split(" ", 1)[0], Reason.ERROR)
     if isinstance(error, exceptions.ConnectionError):
         return network_reason(error.__cause__ or error.__context__ or ConnectionError()) or Reason.CLOSED
     return network_reason(error) or Reason.ERROR

@@ -25,6 +25,11 @@ class Secret:
         self._value = value
         self._path = path
 
+    @property
+    def is_empty(self) -> bool:
+        """True where there is no password at all."""
+        return self._path is None and not self._value
+
     def reveal(self) -> str | None:
         """
         The password itself, or None where there is none.
@@ -39,6 +44,8 @@ class Secret:
             return self._path.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise TargetError(Reason.AUTH, f"password file {self._path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise TargetError(Reason.AUTH, f"password file {self._path} cannot be read: it is not UTF-8") from None
 
     def __repr__(self) -> str:
         return "Secret(***)"

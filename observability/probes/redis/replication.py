@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from observability.metrics import Metric, Sample
 from observability.probes.probe import Probe
-from observability.probes.redis.server import QUESTION
+from observability.probes.redis.server import QUESTION, require_loaded
 
 ROLES = ("master", "replica")
 _ROLE_OF = {"master": "master", "slave": "replica"}
@@ -62,7 +62,14 @@ REPLICAS_MIN = Metric(
 
 
 def read(info: Mapping[str, str]) -> Iterator[Sample]:
-    """INFO's replication section; a sentinel has none and gives nothing."""
+    """
+    INFO's replication section; a sentinel has none and gives nothing.
+
+    Raises:
+        TargetError: while the server loads its dataset, since its offset is only known afterwards.
+
+    """
+    require_loaded(info)
     role = _ROLE_OF.get(info.get("role", ""))
     if role is None:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from observability.errors import Reason, TargetError
 from observability.metrics import Metric, Sample
 from observability.probes.probe import Probe
 
@@ -90,7 +91,13 @@ QUESTION = ("INFO", "everything")
 
 
 def read(info: Mapping[str, str]) -> Iterator[Sample]:
-    """INFO's server, clients, memory, stats, persistence and keyspace sections."""
+    """
+    INFO's server, clients, memory, stats, persistence and keyspace sections.
+
+    Raises:
+        TargetError: after them, while the server loads its dataset: it answers INFO, but no command that matters.
+
+    """
     yield INFO.sample(1, info.get("redis_mode", "unknown"), info.get("redis_version", "unknown"))
     yield from UPTIME.known(_float(info, "uptime_in_seconds"))
     yield from LOADING.known(_float(info, "loading"))
@@ -104,6 +111,19 @@ def read(info: Mapping[str, str]) -> Iterator[Sample]:
     yield from COMMANDS.known(_float(info, "total_commands_processed"))
     yield from _persistence(info)
     yield from _keys(info)
+    require_loaded(info)
+
+
+def require_loaded(info: Mapping[str, str]) -> None:
+    """
+    Make sure that the server has its dataset.
+
+    Raises:
+        TargetError: while it is still loading.
+
+    """
+    if info.get("loading") == "1":
+        raise TargetError(Reason.STARTING, "the server is loading its dataset, and refuses commands on it")
 
 
 def _persistence(info: Mapping[str, str]) -> Iterator[Sample]:

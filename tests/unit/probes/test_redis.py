@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from observability.connect.redis import parse_info
+from observability.errors import Reason, TargetError
 from observability.metrics import Sample
 from observability.probes.redis import replication, server
 from tests.unit.probes.recorded import redis_info
@@ -126,6 +127,19 @@ def test_append_only_file(write: str, rewrite: str, ok: float) -> None:
         "aof_last_bgrewrite_status": rewrite,
     }
     assert server.PERSISTENCE_OK.sample(ok, "aof") in list(server.read(info))
+
+
+def test_loading_server_is_starting() -> None:
+    """While the dataset loads, figures of the process stand; role and offset wait, and the reason is `starting`."""
+    info = dict(redis_info("7-master")) | {"loading": "1"}
+    samples: list[Sample] = []
+    for read in (server.read, replication.read):
+        with pytest.raises(TargetError, match="loading its dataset") as raised:
+            samples.extend(read(info))
+        assert raised.value.reason is Reason.STARTING
+    expected = figures("7.0.15", 1, 2, 1_157_944, 54)
+    expected[2] = server.LOADING.sample(1)
+    assert samples == expected
 
 
 def test_info_is_read_line_by_line() -> None:
