@@ -23,7 +23,7 @@ Clock: TypeAlias = Callable[[], float]
 
 OpenConnection: TypeAlias = Callable[[Target, float], Awaitable[Connection | Failure]]
 
-_GRACE_SECONDS = 0.1
+GRACE_SECONDS = 0.1
 """Drivers keep their own deadline; the second fence around them comes this much later."""
 
 
@@ -62,7 +62,7 @@ async def view(
     at, started = clock(), time.monotonic()
     connection: Connection | Failure | None = None
     try:
-        async with asyncio.timeout(timeout + _GRACE_SECONDS):
+        async with asyncio.timeout(timeout + GRACE_SECONDS):
             connection = await connect(target, timeout)
             if isinstance(connection, Failure):
                 return read(target.name, at, time.monotonic() - started, connection)

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from observability.connect import Target, open_connection
+from observability.errors import Reason
 from observability.failover.model import LastPrimary, NodeView, Sight
-from observability.failover.observe import Clock, OpenConnection
+from observability.failover.observe import GRACE_SECONDS, Clock, OpenConnection
 from observability.failover.postgres import QUESTION, read
 from observability.probes.probe import Answer, Connection, Failure
 
@@ -50,7 +51,11 @@ class Watch:
 
     async def _view(self, target: Target, timeout: float) -> NodeView:
         at, started = self._clock(), time.monotonic()
-        outcome = await self._ask(target, timeout)
+        try:
+            async with asyncio.timeout(timeout + GRACE_SECONDS):
+                outcome = await self._ask(target, timeout)
+        except TimeoutError:
+            outcome = Failure(Reason.HUNG, f"no answer within {timeout:g} s")
         return read(target.name, at, time.monotonic() - started, outcome)
 
     async def _ask(self, target: Target, timeout: float) -> Answer | Failure:
