@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Self
 
@@ -103,12 +104,22 @@ def _engine(url: str, *, create: bool) -> AsyncEngine:
     if backend not in {"sqlite", "postgresql"}:
         raise FailoverError(f"the journal is kept in SQLite or PostgreSQL, not in {backend}")
     if backend == "sqlite":
-        if not create and not Path(parsed.database or "").is_file():
-            raise FailoverError(
-                f"there is no journal at {parsed.database}: has the controller run with this state_url?"
-            )
+        _require_sqlite_file(parsed.database or "", create=create)
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
     return engine
+
+
+def _require_sqlite_file(path: str, *, create: bool) -> None:
+    """Find out at once, here: a connection that aiosqlite fails to open leaves a thread that complains on its own."""
+    if path in {"", ":memory:"}:
+        raise FailoverError("a journal in memory is none: write sqlite+aiosqlite:////PATH/journal.db")
+    if not create and not Path(path).is_file():
+        raise FailoverError(f"there is no journal at {path}: has the controller run with this state_url?")
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("SELECT count(*) FROM sqlite_schema")
+    except sqlite3.Error as error:
+        raise FailoverError(f"the journal {path} cannot be used: {error}") from error
 
 
 def _first_line(error: BaseException) -> str:

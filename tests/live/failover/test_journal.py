@@ -135,6 +135,7 @@ WRONG = {
     "sqlite:///x.db": "state_url is not a SQLAlchemy URL of an asyncio driver that is installed",
     "mysql+aiomysql://u:hidden@h/d": "state_url is not a SQLAlchemy URL of an asyncio driver that is installed",
     "sqlite+aiosqlite:////nowhere/at/all.db": "unable to open database file",
+    "sqlite+aiosqlite://": "a journal in memory is none",
     "postgresql+asyncpg://u:hidden@127.0.0.1:1/d": "cannot be written",
 }
 
@@ -145,6 +146,15 @@ async def test_wrong_place_is_named_without_its_password(url: str) -> None:
     with pytest.raises(FailoverError, match=WRONG[url]) as refused:
         await Journal.open(url)
     assert "hidden" not in str(refused.value)
+
+
+async def test_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    """A file that is no database is refused and stays as it is."""
+    path = tmp_path / "journal.db"
+    await asyncio.to_thread(path.write_text, "dear diary " * 999)
+    with pytest.raises(FailoverError, match="file is not a database"):
+        await Journal.open(f"sqlite+aiosqlite:///{path}")
+    assert await asyncio.to_thread(path.read_text) == "dear diary " * 999
 
 
 async def test_reading_makes_no_journal(tmp_path: Path) -> None:
