@@ -93,4 +93,4 @@ class Target:
     @property
     def address(self) -> str:
         """Where it is, without any secret, for messages."""
-        return self.url or f"{self.host}:{self.port}"
+        return self.url or (f"{self.host}:{self.port}" if self.port else self.host)

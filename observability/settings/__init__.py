@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+import pydantic_settings
+from pydantic import ValidationError
 
 from observability.errors import SettingsError
-from observability.settings import environment
+from observability.settings import environment, target_url
 from observability.settings.document import Document, Place
-from observability.settings.models import (
-    FailoverSettings,
-    RulesSettings,
-    Settings,
-    TargetSettings,
-    TlsSettings,
-    host_and_port,
-)
+from observability.settings.models import FailoverSettings, Settings, TargetSettings, host_and_port, server_name
+from observability.settings.problems import Origins, in_order, message
 
 __all__ = ["FailoverSettings", "Settings", "TargetSettings", "host_and_port", "load"]
-
-_MODELS: dict[str, type[BaseModel]] = {
-    "targets": TargetSettings,
-    "failover": FailoverSettings,
-    "rules": RulesSettings,
-    "tls": TlsSettings,
-}
 
 
 def load(path: Path | None, env: Mapping[str, str]) -> Settings:
@@ -40,21 +27,21 @@ def load(path: Path | None, env: Mapping[str, str]) -> Settings:
 
     """
     document = _document(path, env)
-    data: dict[str, Any] = dict(document.data) if document else {}
-    if not data.get("targets") and not env.get("HA_TARGETS"):
-        data["targets"] = environment.targets(env)
-    _resolve_files(data, path.parent if path else Path())
+    overrides = _overrides(env)
+    data = _merged(document.data if document else {}, overrides)
+    if isinstance(data.get("targets"), str):
+        data["targets"] = [{"url": url} for url in data["targets"].split()]
+    data["targets"] = data.get("targets") or environment.targets(env)
+    origins = Origins(document, overrides)
     problems = list(document.problems) if document else []
-    settings = None
+    problems += _missing_files(data, (), path.parent if path else Path(), origins)
+    problems += _names_given_twice(data["targets"], origins)
     try:
         settings = Settings(**data)
     except ValidationError as error:
-        problems += [_problem(each, document) for each in error.errors()]
-    if settings is None or problems:
-        raise SettingsError(sorted(problems, key=_line_of))
-    missing = [f"{where}: file {file} does not exist" for where, file in _files(settings) if not file.is_file()]
-    if missing:
-        raise SettingsError(missing)
+        problems += [origins.sentence(each["loc"], message(each)) for each in error.errors()]
+    if problems:
+        raise SettingsError(in_order(problems))
     return settings
 
 
@@ -69,68 +56,65 @@ def _document(path: Path | None, env: Mapping[str, str]) -> Document | None:
     return Document(text, name=str(path), env=env)
 
 
-def _resolve_files(data: Any, folder: Path) -> None:
-    """Relative `*_file` paths are relative to the configuration file, wherever the process was started."""
-    if isinstance(data, list):
-        for item in data:
-            _resolve_files(item, folder)
-    elif isinstance(data, dict):
-        for key, value in data.items():
-            if key.endswith("_file") and isinstance(value, str) and value:
-                data[key] = folder / value
-            else:
-                _resolve_files(value, folder)
+def _overrides(env: Mapping[str, str]) -> dict[str, Any]:
+    """What `HA_*` variables say, in the form of the document."""
+    source = pydantic_settings.EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in env.items() if value}
+    try:
+        return source()
+    except pydantic_settings.SettingsError:
+        raise SettingsError(
+            ["environment: HA_FAILOVER: it must be JSON; or give single keys, such as HA_FAILOVER__MODE=observe"]
+        ) from None
 
 
-def _files(settings: Settings) -> list[tuple[str, Path]]:
-    found = []
-    for target in settings.targets:
-        where = f"target {target.name or target.url.rpartition('@')[2]}"
-        for key, value in ({"password_file": target.password_file} | target.tls.model_dump()).items():
-            if key.endswith("_file") and value is not None:
-                found.append((f"{where}: {key}", value))
-    if settings.failover.token_file is not None:
-        found.append(("failover: token_file", settings.failover.token_file))
-    return found
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, where those above win; mappings are merged key by key."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = _merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
 
 
-def _problem(error: Any, document: Document | None) -> str:
-    place: Place = error["loc"]
-    line = document.line(place) if document else None
-    origin = f"{document.name}:{line}" if document and line else "environment"
-    dotted = ".".join(str(part) for part in place)
-    return f"{origin}: {dotted + ': ' if dotted else ''}{_message(error)}"
+def _missing_files(data: Any, place: Place, folder: Path, origins: Origins) -> Iterator[str]:
+    """
+    Make relative `*_file` paths relative to the configuration file, wherever the process was started.
+
+    Files that are not there are problems.
+    """
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        here = (*place, key)
+        if isinstance(key, str) and key.endswith("_file") and isinstance(value, str | Path) and str(value):
+            data[key] = folder / value
+            if not data[key].is_file():
+                yield origins.sentence(here, f"there is no file {data[key]}: create it, or correct the path")
+        else:
+            yield from _missing_files(value, here, folder, origins)
 
 
-def _message(error: Any) -> str:
-    kind, place = error["type"], error["loc"]
-    if kind == "extra_forbidden":
-        known = _known_keys(place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, n=1)
-        way_out = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
-        return f"unknown key: {way_out}"
-    if kind == "missing":
-        return f"it is required: {_description(place)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+def _names_given_twice(targets: Any, origins: Origins) -> Iterator[str]:
+    """Each target is found by its name, whether that was given or is its host and port."""
+    first: dict[str, str] = {}
+    for index, target in enumerate(targets if isinstance(targets, list) else ()):
+        place = ("targets", index)
+        name = _name(target)
+        if name in first:
+            yield origins.sentence(
+                place, f"another target is called '{name}' too ({first[name]}): give each a `name` of its own"
+            )
+        elif name:
+            first[name] = origins.of(place)
 
 
-def _line_of(problem: str) -> int:
-    """Problems are read from top to bottom; those without a line come first."""
-    parts = problem.split(":", 2)
-    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
-
-
-def _model(place: Place) -> type[BaseModel]:
-    """The model that describes what stands at `place`."""
-    names = [part for part in place if isinstance(part, str) and part in _MODELS]
-    return _MODELS[names[-1]] if names else Settings
-
-
-def _known_keys(place: Place) -> list[str]:
-    return list(_model(place).model_fields)
-
-
-def _description(place: Place) -> str:
-    field = _model(place[:-1]).model_fields.get(str(place[-1]))
-    return (field.description if field else None) or "see the documentation"
+def _name(target: Any) -> str | None:
+    """The name of a target that may not have been validated, or None where it is not one."""
+    if not isinstance(target, dict):
+        return None
+    if target.get("name"):
+        return str(target["name"])
+    try:
+        return server_name("", target_url.parse(str(target.get("url"))))
+    except ValueError:
+        return None

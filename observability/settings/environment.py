@@ -85,6 +85,7 @@ def _hosts(found: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _target(scheme: str, host: tuple[str, str], found: Mapping[str, str], query: str) -> dict[str, Any]:
     name, port = host
+    name = f"[{name}]" if ":" in name else name
     user = f"{quote(found['user'], safe='')}@" if "user" in found else ""
     url = f"{scheme}://{user}{name}{f':{port}' if port else ''}/{quote(found.get('database', ''), safe='')}{query}"
     target: dict[str, Any] = {"url": url}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,10 +73,9 @@ class TargetSettings(BaseModel):
         tls = Tls(**({**parts.pop("tls", {}), **given}))
         password = self.password.get_secret_value() if self.password else parts.pop("password", None)
         parts.pop("password", None)
-        port = f":{parts['port']}" if parts["port"] else ""
         return Target(
             **parts,
-            name=self.name or f"{parts['host']}{port}",
+            name=server_name(self.name, parts),
             cluster=self.cluster or default_cluster,
             zone=self.zone,
             password=Secret(password, path=self.password_file),
@@ -135,6 +134,7 @@ class FailoverSettings(BaseModel):
     mode: Mode = Field(Mode.OBSERVE, description="observe: look, decide and say; nothing acts.")
     state_url: str = Field(
         "sqlite+aiosqlite:///ha-observability.db",
+        repr=False,
         description="SQLAlchemy URL of the journal; not the database it watches.",
     )
     token: SecretStr | None = Field(None, description="Bearer token of webhooks and of the API; better in token_file.")
@@ -167,17 +167,12 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003 -- pydantic-settings' signature
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic-settings' signature
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic-settings' signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic-settings' signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, as in every container."""
-        return env_settings, init_settings
-
-    @field_validator("targets", mode="before")
-    @classmethod
-    def _urls(cls, value: Any) -> Any:
-        return [{"url": url} for url in value.split()] if isinstance(value, str) else value
+        """Nothing but what `load` gives: it reads the environment that it is given, not that of the process."""
+        return (init_settings,)
 
     @field_validator("listen")
     @classmethod
@@ -185,17 +180,14 @@ class Settings(BaseSettings):
         host_and_port(value)
         return value
 
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Settings:
-        names = Counter(target.name for target in self.all_targets())
-        twice = [name for name, count in names.items() if count > 1]
-        if twice:
-            raise ValueError(f"several targets are called {', '.join(map(repr, twice))}: give each a name of its own")
-        return self
-
     def all_targets(self) -> list[Target]:
         """The targets, ready to be connected to."""
         return [each.target(self.cluster) for each in self.targets]
+
+
+def server_name(given: str, parts: Mapping[str, Any]) -> str:
+    """The name of a target: the one that was given, else host and port of its URL."""
+    return given or f"{parts['host']}{':' if parts['port'] else ''}{parts['port'] or ''}"
 
 
 def host_and_port(listen: str) -> tuple[str, int]:
@@ -207,6 +199,6 @@ def host_and_port(listen: str) -> tuple[str, int]:
 
     """
     host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdigit() or not 0 <= int(port) <= 65535:  # noqa: PLR2004 -- ports
+    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:  # noqa: PLR2004 -- ports
         raise ValueError(f"'{listen}' is not an address to listen on: write HOST:PORT, such as 127.0.0.1:9942")
     return host.strip("[]") or "0.0.0.0", int(port)

@@ -22,7 +22,7 @@ def parse(url: str) -> dict[str, Any]:
         ValueError: with a sentence that names what is wrong and the way out, and never the password.
 
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     scheme = parts.scheme.partition("+")[0]
     system = "postgres" if scheme in _POSTGRES else _SYSTEMS.get(scheme)
     if system is None:
@@ -38,18 +38,34 @@ def parse(url: str) -> dict[str, Any]:
     if parts.password:
         found["password"] = unquote(parts.password)
     if system == "http":
-        return found | {"url": _without_credentials(parts)}
+        tls = {"tls": {"mode": "verify-full"}} if scheme == "https" else {}
+        return found | {"url": _without_credentials(parts)} | tls
     found["database"] = unquote(parts.path.lstrip("/"))
     if system == "redis" and found["database"] and not found["database"].isdigit():
         raise ValueError(f"the Redis database must be a number, not '{found['database']}'")
     return found | {"tls": _tls(parts, scheme)}
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("it is not a URL: write SCHEME://USER@HOST:PORT/...") from None
+    rest = f"{parts.path}{parts.query}{parts.fragment}"
+    if "@" in rest and (parts.username or not parts.scheme.startswith("http")):
+        # The password would end at its first special character, and the rest of it stand in some message.
+        raise ValueError("the URL ends too early: write / ? # and @ in user or password as %2F %3F %23 %40")
+    return parts
+
+
 def _port(parts: SplitResult) -> int | None:
     try:
-        return parts.port
+        port = parts.port
     except ValueError:
-        raise ValueError("the port must be a number from 1 to 65535") from None
+        port = 0
+    if port == 0:
+        raise ValueError("the port must be a number from 1 to 65535")
+    return port
 
 
 def _tls(parts: SplitResult, scheme: str) -> dict[str, Any]:
