@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -39,8 +40,7 @@ async def pushing(
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
     exporter = OTLPMetricExporter()
-    interval = float(env.get("OTEL_METRIC_EXPORT_INTERVAL", _DEFAULT_INTERVAL_SECONDS * 1000)) / 1000
-    task = asyncio.create_task(_push_forever(exporter, batches, interval))
+    task = asyncio.create_task(_push_forever(exporter, batches, _interval_seconds(env)))
     try:
         yield
     finally:
@@ -48,6 +48,19 @@ async def pushing(
         with contextlib.suppress(asyncio.CancelledError):
             await task
         await asyncio.to_thread(exporter.shutdown)
+
+
+def _interval_seconds(env: Mapping[str, str]) -> float:
+    """What `OTEL_METRIC_EXPORT_INTERVAL` says in milliseconds; where that is no positive number, the usual minute."""
+    text = env.get("OTEL_METRIC_EXPORT_INTERVAL") or _DEFAULT_INTERVAL_SECONDS * 1000
+    try:
+        seconds = float(text) / 1000
+    except ValueError:
+        seconds = math.nan
+    if 0 < seconds < math.inf:
+        return seconds
+    logger.warning("OTEL_METRIC_EXPORT_INTERVAL is no positive number of milliseconds; pushing each minute")
+    return _DEFAULT_INTERVAL_SECONDS
 
 
 async def _push_forever(exporter: Any, batches: Callable[[float], Awaitable[list[Batch]]], interval: float) -> None:
@@ -62,6 +75,11 @@ async def _push_forever(exporter: Any, batches: Callable[[float], Awaitable[list
         await asyncio.sleep(interval)
         measured = await batches(interval * 0.8)
         data = metrics_data(measured, resource=resource, scope=scope, now=time.time())
-        result = await asyncio.to_thread(exporter.export, data)
-        if result.name != "SUCCESS":
-            logger.warning("OTLP push failed; the next one is in %g s", interval)
+        try:
+            result = await asyncio.to_thread(exporter.export, data)
+        except Exception:
+            # The border around somebody else's exporter: what it raises costs this push, never the ones after it.
+            logger.exception("OTLP push failed; the next one is in %g s", interval)
+        else:
+            if result.name != "SUCCESS":
+                logger.warning("OTLP push failed; the next one is in %g s", interval)

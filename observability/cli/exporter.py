@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,18 @@ import typer
 from observability.cli import app
 from observability.errors import SettingsError
 from observability.settings import Settings, host_and_port, load
+
+_BACKLOG = 2_048
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
 
 ConfigOption = Annotated[
     Path | None,
@@ -46,19 +59,23 @@ def settings_or_exit(config: Path | None) -> Settings:
 
 
 def listening_socket(listen: str) -> socket.socket:
-    """A socket bound to `listen`, or a clear sentence and exit code 3 when it cannot be had."""
-    host, port = host_and_port(listen)
+    """A socket that listens on `listen`, or a clear sentence and exit code 3 when it cannot be had (2: no address)."""
+    try:
+        host, port = host_and_port(listen)
+    except ValueError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(2) from None
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named as TCP, or asyncio would leave Nagle's algorithm on: 40 ms for each answer on a kept connection.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
-    except OSError as error:
+        bound.listen(_BACKLOG)
+    except (OSError, TypeError) as error:
         bound.close()
-        typer.echo(
-            f"Cannot listen on {listen}: {error.strerror}. Choose another address with `listen` or HA_LISTEN.", err=True
-        )
+        why = error.strerror if isinstance(error, OSError) else "it is no host name"
+        typer.echo(f"Cannot listen on {listen}: {why}. Choose another address with `listen` or HA_LISTEN.", err=True)
         raise typer.Exit(3) from None
     return bound
 
@@ -69,7 +86,7 @@ def exporter(
     listen: Annotated[
         str | None, typer.Option(help="HOST:PORT to serve on; wins over the file.", show_default=False)
     ] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[LogLevel, typer.Option(help="Least severe messages to log.")] = LogLevel.INFO,
 ) -> None:
     """
     Measure all targets and serve them to Prometheus on /metrics.
