@@ -130,8 +130,8 @@ def _return(original: type[Pool]) -> Any:
                     slot.collected += 1
                 if now >= slot.look_at:
                     self.ha_monitor.look(slot, record)
-            elif slot.adopted:
-                self.ha_monitor.ledger.returned_adopted(slot)
+            else:
+                self.ha_monitor.ledger.returned_unnoticed(slot, record)
         except Exception as error:  # noqa: BLE001 -- a border: the connection must get back into the pool
             self.ha_monitor.ledger.broke(error)
         do_return(self, record)

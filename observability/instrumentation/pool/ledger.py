@@ -107,11 +107,15 @@ class Ledger:
             slot.users = slot.users_now()
             slot.users.append((proxy, taken))
 
-    def returned_adopted(self, slot: Slot) -> None:
-        """A connection came back that was out already when the instrumentation began."""
-        with self._lock:
-            slot.adopted = 0.0
-            self._adopted_returns += 1
+    def returned_unnoticed(self, slot: Slot, record: ConnectionPoolEntry) -> None:
+        """A record came back that was not seen going out."""
+        if slot.adopted:  # it was out already when the instrumentation began
+            with self._lock:
+                slot.adopted = 0.0
+                self._adopted_returns += 1
+        elif slot.open and record.dbapi_connection is None:  # setting up its new connection has failed
+            slot.open = False
+            self.count(metrics.CLOSES, metrics.Close.LOST)
 
     def detached(self, connection: object, proxy: Callable[[], object]) -> None:
         """A connection left the pool; `proxy` is the weak reference to whoever has it now."""
@@ -155,6 +159,10 @@ class Ledger:
         with self._lock:
             self._bury()
             slots = list(self._slots)
+            for slot in slots:
+                if slot.is_stillborn():
+                    slot.open = False
+                    self.count(metrics.CLOSES, metrics.Close.LOST)
             counts = dict(self._counts)
             vain, vainly = list(self._vain.counts), self._vain.sum
             returns = self._adopted_returns - counts[metrics.DETACHED, ()]

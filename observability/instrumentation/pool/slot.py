@@ -68,6 +68,13 @@ class Slot:
         self.users, self.place = [], ()
         self.node, self.look_at = UNKNOWN_NODE, FOREVER
 
+    def is_stillborn(self) -> bool:
+        """Whether the record's first connection was closed without a word, as setting it up had failed."""
+        if not self.open or self.proxy is not _nothing:
+            return False
+        record = self.record()
+        return record is not None and record.dbapi_connection is None
+
     def users_now(self) -> list[tuple[Callable[[], Any], float]]:
         """Those of the users who have not given the connection back."""
         return [user for user in self.users if holds(user[0])]

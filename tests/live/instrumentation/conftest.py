@@ -110,6 +110,14 @@ class PostgresDatabase:
             self._name,
         )
 
+    def end_strays(self) -> None:
+        """End what a driver leaves behind when its connect is cancelled: a session that no pool has heard of."""
+        self._overseer.ask(
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+            " WHERE application_name = %s AND query = ''",
+            self._name,
+        )
+
     def running(self, words: str) -> bool:
         """Whether a statement of this test with these words runs now."""
         query = (

@@ -83,7 +83,8 @@ class Rig:
         self.is_async = driver in {"sqlite+aiosqlite", "postgresql+asyncpg", "postgresql+psycopg_async"}
         self.truth = Truth()
         self.connect_error: Exception | None = None
-        self._closed: dict[int, object] = {}
+        self.driver_closes = 0
+        self._being_closed: set[int] = set()
         if issubclass(pool_class, QueuePool):
             options = {"pool_size": SIZE, "max_overflow": OVERFLOW, "pool_timeout": TIMEOUT_SECONDS, **options}
         options |= {"poolclass": pool_class, "connect_args": database.connect_args(driver)}
@@ -150,11 +151,6 @@ class Rig:
     def drops(self) -> bool:
         """Whether SQLAlchemy drops a connection that has left the pool instead of closing it, having no way to do so."""
         return self.is_async and not self.sync_engine.dialect.has_terminate
-
-    @property
-    def driver_closes(self) -> int:
-        """How many connections the dialect was asked to close."""
-        return len(self._closed)
 
     async def close_record(self, record: Any) -> None:
         """Close a connection of a pool from outside."""
@@ -252,7 +248,14 @@ class Rig:
 
     def _closing(self, close: Callable[[Any], None]) -> Callable[[Any], None]:
         def closing(connection: Any) -> None:
-            self._closed[id(connection)] = connection  # kept, so that no other gets its id
-            close(connection)
+            if id(connection) in self._being_closed:  # to terminate may be to close
+                close(connection)
+                return
+            self.driver_closes += 1
+            self._being_closed.add(id(connection))
+            try:
+                close(connection)
+            finally:
+                self._being_closed.discard(id(connection))
 
         return closing
