@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -67,7 +68,7 @@ class Exporter:
     async def landing(self, _: Request) -> Response:
         """What this is and where to look."""
         items = "".join(
-            f'<li>{html.escape(watcher.target.cluster)} · <a href="/probe?target={html.escape(name)}&amp;debug=1">'
+            f'<li>{html.escape(watcher.target.cluster)} · <a href="/probe?target={quote(name, safe="")}&amp;debug=1">'
             f"{html.escape(name)}</a> ({watcher.target.system})</li>"
             for name, watcher in sorted(self.scraper.watchers.items())
         )
@@ -133,7 +134,7 @@ def explain(look: Look) -> str:
             lines += [f"failed   {outcome.reason}: {outcome.message}", ""]
         else:
             lines += [f"answered {json.dumps(_plain(outcome.value), default=str, indent=2)}", ""]
-    lines += [f"note     {note}" for note in look.notes]
+    lines += [f"note     {note}\n" for note in look.notes]
     page = render([Batch(look.target.attributes, look.samples)]).decode()
     return "\n".join([*lines, "samples", page])
 
