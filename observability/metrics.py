@@ -16,11 +16,15 @@ from typing import Literal, NamedTuple, TypeAlias
 from observability.errors import DeclarationError
 
 Kind: TypeAlias = Literal["counter", "updowncounter", "gauge", "histogram"]
+Across: TypeAlias = Literal["sum", "max", "min", "each"]
 
 TARGET_LABELS = ("cluster", "server", "zone")
 """Labels that every sample of a probed target carries; no metric declares them itself."""
 
-RESERVED_LABELS = frozenset({"le", "quantile", "job", "instance", "otel_scope_name", *TARGET_LABELS})
+WORKER_LABEL = "worker"
+"""Label of a sample that each worker of a server has for itself; no metric declares it itself."""
+
+RESERVED_LABELS = frozenset({"le", "quantile", "job", "instance", "otel_scope_name", WORKER_LABEL, *TARGET_LABELS})
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)+")
 _LABEL = re.compile(r"[a-z][a-z0-9]*([._][a-z0-9]+)*")
@@ -64,6 +68,8 @@ class Metric:
             exposition; never taken from data.
         buckets: upper bounds of a histogram, increasing, without +Inf.
         compat: the name under which a well-known exporter publishes the same quantity.
+        across_workers: what several workers of one server tell together: the sum of their values, the largest, the
+            smallest, or each its own. Only a gauge has a choice, and gives each if it makes none; the rest is summed.
 
     Raises:
         DeclarationError: when a name, unit, label or help text breaks the rules.
@@ -77,6 +83,7 @@ class Metric:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     compat: str | None = None
+    across_workers: Across | None = None
     prometheus_name: str = field(init=False)
     prometheus_labels: tuple[str, ...] = field(init=False)
 
@@ -84,6 +91,8 @@ class Metric:
         problem = _problem(self)
         if problem:
             raise DeclarationError(f"metric {self.name!r}: {problem}")
+        if self.across_workers is None:
+            object.__setattr__(self, "across_workers", "each" if self.kind == "gauge" else "sum")
         object.__setattr__(self, "prometheus_name", prometheus_name(self.name, self.unit, self.kind))
         object.__setattr__(self, "prometheus_labels", tuple(label.replace(".", "_") for label in self.labels))
 
@@ -142,7 +151,7 @@ def prometheus_unit(unit: str) -> str:
 
 def _problem(metric: Metric) -> str | None:
     """The first rule that the declaration breaks, as a sentence."""
-    return _name_problem(metric) or _label_problem(metric) or _bucket_problem(metric)
+    return _name_problem(metric) or _label_problem(metric) or _bucket_problem(metric) or _across_problem(metric)
 
 
 def _name_problem(metric: Metric) -> str | None:
@@ -183,4 +192,12 @@ def _bucket_problem(metric: Metric) -> str | None:
         return "a histogram, and only a histogram, needs buckets"
     if list(metric.buckets) != sorted(set(metric.buckets)) or float("inf") in metric.buckets:
         return "buckets must increase and leave out +Inf"
+    return None
+
+
+def _across_problem(metric: Metric) -> str | None:
+    if metric.across_workers not in (None, *Across.__args__):  # type: ignore[attr-defined]
+        return f"across_workers must be one of {Across.__args__}, not {metric.across_workers!r}"  # type: ignore[attr-defined]
+    if metric.kind != "gauge" and metric.across_workers not in {None, "sum"}:
+        return f"a {metric.kind} is summed across workers; only a gauge has a choice"
     return None

@@ -52,6 +52,9 @@ def declare(**changes: Any) -> Metric:
         pytest.param({"kind": "histogram"}, "needs buckets", id="histogram without buckets"),
         pytest.param({"kind": "histogram", "buckets": (2.0, 1.0)}, "must increase", id="buckets that fall"),
         pytest.param({"kind": "histogram", "buckets": (1.0, float("inf"))}, "leave out +Inf", id="infinite bucket"),
+        pytest.param({"across_workers": "mean"}, "across_workers must be one of", id="unknown way across workers"),
+        pytest.param({"kind": "counter", "across_workers": "max"}, "is summed across workers", id="greatest counter"),
+        pytest.param({"labels": ("worker",)}, "is reserved", id="label of workers"),
     ],
 )
 def test_wrong_declarations_are_refused(changes: dict[str, Any], problem: str) -> None:
@@ -154,3 +157,17 @@ def test_declarations_are_compared_by_identity() -> None:
     """Two declarations are two metrics, even if they read the same; one is a key of dictionaries."""
     assert declare() != declare()
     assert len({FLAG, FLAG, ROLE}) == 2
+
+
+@pytest.mark.parametrize(
+    ("declared", "across"),
+    [
+        pytest.param({}, "each", id="a gauge that makes no choice"),
+        pytest.param({"across_workers": "max"}, "max", id="a gauge that makes one"),
+        pytest.param({"kind": "updowncounter"}, "sum", id="an updowncounter"),
+        pytest.param({"kind": "counter"}, "sum", id="a counter"),
+    ],
+)
+def test_what_workers_tell_together(declared: dict[str, Any], across: str) -> None:
+    """What adds up is summed across workers; what does not is told by each, unless the declaration says otherwise."""
+    assert declare(**declared).across_workers == across
