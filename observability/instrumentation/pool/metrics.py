@@ -117,6 +117,7 @@ OVERFLOW = Metric(
     unit="{connection}",
     help="Connections beyond the pool's size, open or being opened; absent where the pool knows no overflow.",
     labels=(POOL,),
+    across_workers="sum",
 )
 OPENING = Metric(
     name="ha.pool.connections.opening",
@@ -124,6 +125,7 @@ OPENING = Metric(
     unit="{connection}",
     help="Places in the pool that are taken by somebody whose connection is still being opened.",
     labels=(POOL,),
+    across_workers="sum",
 )
 DISPOSED = Metric(
     name="ha.pool.connections.disposed",
@@ -131,6 +133,7 @@ DISPOSED = Metric(
     unit="{connection}",
     help="Connections that are still open although the pool they belong to was disposed of.",
     labels=(POOL,),
+    across_workers="sum",
 )
 DETACHED_OPEN = Metric(
     name="ha.pool.connections.detached",
@@ -138,6 +141,7 @@ DETACHED_OPEN = Metric(
     unit="{connection}",
     help="Connections that were detached from the pool and are still open.",
     labels=(POOL,),
+    across_workers="sum",
 )
 SERVER_CONNECTIONS = Metric(
     name="ha.pool.server.connections",
@@ -145,6 +149,7 @@ SERVER_CONNECTIONS = Metric(
     unit="{connection}",
     help="Connections that are open now, by the server they lead to and the role it had when one was last returned.",
     labels=(POOL, "role", "server.address", "server.port"),
+    across_workers="sum",
 )
 OLDEST_CHECKOUT = Metric(
     name="ha.pool.checkout.oldest.age",
@@ -152,6 +157,7 @@ OLDEST_CHECKOUT = Metric(
     unit="s",
     help="Age of the oldest checkout that has not been returned; absent while no connection is out.",
     labels=(POOL,),
+    across_workers="max",
 )
 CHECKOUTS = Metric(
     name="ha.pool.checkouts",
