@@ -15,33 +15,49 @@ The names are imported when they are first used, so that `import observability` 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from observability.exposition import metrics_app, register, wsgi_metrics_app
+    from observability.instrumentation.health.app import HealthApp, health_app
+    from observability.instrumentation.health.check import HealthCheck
     from observability.instrumentation.pool.monitor import PoolMonitor, instrument
+    from observability.instrumentation.requests.middleware import RequestMetrics
+    from observability.instrumentation.runtime.monitor import RuntimeMetrics, runtime_metrics
     from observability.metrics import Batch, Histogram, Metric, Sample
     from observability.probes.probe import Probe
 
 __all__ = [
     "Batch",
+    "HealthApp",
+    "HealthCheck",
     "Histogram",
     "Metric",
     "PoolMonitor",
     "Probe",
+    "RequestMetrics",
+    "RuntimeMetrics",
     "Sample",
+    "health_app",
     "instrument",
     "metrics_app",
     "register",
+    "runtime_metrics",
     "wsgi_metrics_app",
 ]
 
 _HOMES = {
     "Batch": "observability.metrics",
+    "HealthApp": "observability.instrumentation.health.app",
+    "HealthCheck": "observability.instrumentation.health.check",
     "Histogram": "observability.metrics",
     "Metric": "observability.metrics",
     "PoolMonitor": "observability.instrumentation.pool.monitor",
     "Probe": "observability.probes.probe",
+    "RequestMetrics": "observability.instrumentation.requests.middleware",
+    "RuntimeMetrics": "observability.instrumentation.runtime.monitor",
     "Sample": "observability.metrics",
+    "health_app": "observability.instrumentation.health.app",
     "instrument": "observability.instrumentation.pool.monitor",
     "metrics_app": "observability.exposition",
     "register": "observability.exposition",
+    "runtime_metrics": "observability.instrumentation.runtime.monitor",
     "wsgi_metrics_app": "observability.exposition",
 }
 

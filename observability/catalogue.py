@@ -12,7 +12,11 @@ from observability.probes import PROBES
 MODULES = (
     "observability.scrape",
     "observability.probes.cluster",
+    "observability.instrumentation.health.metrics",
+    "observability.instrumentation.own_errors",
     "observability.instrumentation.pool.metrics",
+    "observability.instrumentation.requests.metrics",
+    "observability.instrumentation.runtime.metrics",
     "observability.failover.signals",
 )
 """Modules with a `METRICS` of their own, beside the probes."""

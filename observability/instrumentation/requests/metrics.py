@@ -53,6 +53,7 @@ OLDEST = Metric(
     unit="s",
     help="Age of the oldest request that is being answered now, by route; absent while there is none.",
     labels=(ROUTE,),
+    across_workers="max",
 )
 FIRST_BYTE = Metric(
     name="ha.http.server.time_to_first_byte",

@@ -28,6 +28,7 @@ LAG_MAX = Metric(
     unit="s",
     help="The longest lag of the last minute, that of a loop included which is blocked right now.",
     labels=("loop",),
+    across_workers="max",
 )
 PAUSE = Metric(
     name="ha.gc.pause",
@@ -98,6 +99,14 @@ DESCRIPTOR_LIMIT = Metric(
     unit="{file_descriptor}",
     help="File descriptors that the process may have open; absent where there is no limit.",
     compat="process_max_fds",
+    across_workers="min",
+)
+DESCRIPTORS_USED = Metric(
+    name="ha.process.file_descriptor.utilization",
+    kind="gauge",
+    unit="1",
+    help="Share of the file descriptors that the process may have open which it has open; at 1 it can accept nobody.",
+    across_workers="max",
 )
 CONTEXT_SWITCHES = Metric(
     name="process.context_switches",
@@ -119,21 +128,24 @@ START = Metric(
     unit="s",
     help="When the process started, in seconds since 1970.",
     compat="process_start_time_seconds",
+    across_workers="max",
 )
 UPTIME = Metric(
     name="process.uptime",
     kind="gauge",
     unit="s",
     help="How long the process has been running.",
+    across_workers="min",
 )
 BUILD = Metric(
     name="ha.build.info",
     kind="gauge",
     help="Always 1; its labels say which Python and which version of this package run here.",
     labels=("process.runtime.name", "process.runtime.version", "version"),
+    across_workers="max",
 )
 
 METRICS = (
     LAG, LAG_MAX, PAUSE, COLLECTIONS, COLLECTED, UNCOLLECTABLE, CPU, MEMORY, VIRTUAL_MEMORY, THREADS, DESCRIPTORS,
-    DESCRIPTOR_LIMIT, CONTEXT_SWITCHES, FAULTS, START, UPTIME, BUILD,
+    DESCRIPTOR_LIMIT, DESCRIPTORS_USED, CONTEXT_SWITCHES, FAULTS, START, UPTIME, BUILD,
 )  # fmt: skip

@@ -34,8 +34,11 @@ def samples() -> Iterator[Sample]:
         yield Sample(metrics.MEMORY, stat.resident_bytes)
         yield Sample(metrics.VIRTUAL_MEMORY, stat.virtual_bytes)
         yield Sample(metrics.THREADS, stat.threads)
-    yield from metrics.DESCRIPTORS.known(_descriptors())
-    yield from metrics.DESCRIPTOR_LIMIT.known(_descriptor_limit())
+    used, limit = _descriptors(), _descriptor_limit()
+    yield from metrics.DESCRIPTORS.known(used)
+    yield from metrics.DESCRIPTOR_LIMIT.known(limit)
+    if used is not None and limit:
+        yield Sample(metrics.DESCRIPTORS_USED, used / limit)
     started = _started(os.getpid())
     if started is not None:
         yield Sample(metrics.START, started)
