@@ -35,7 +35,8 @@ TIMELINE = Metric(
     help="Timeline that the server writes or follows; a promotion makes it one higher.",
 )
 
-# On a primary only the WAL file's name tells the timeline at once: the control file learns it at the next checkpoint.
+# The control file learns of a new timeline only at the next checkpoint; the names of the WAL segments know it at once.
+# A standby's receiver knows it too; the directory is read only where there is none.
 QUERY = """
 SELECT current_setting('server_version') AS version,
        extract(epoch FROM pg_postmaster_start_time())::float8 AS started,
@@ -43,7 +44,8 @@ SELECT current_setting('server_version') AS version,
        (SELECT system_identifier FROM pg_control_system())::text AS system_identifier,
        CASE WHEN pg_is_in_recovery()
             THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver),
-                          (SELECT timeline_id FROM pg_control_checkpoint()))
+                          (SELECT max(('x' || left(name, 8))::bit(32)::int4) FROM pg_ls_waldir()
+                           WHERE name ~ '^[0-9A-F]{24}$'))
             ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int
        END AS timeline
 """
