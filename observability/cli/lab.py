@@ -21,7 +21,7 @@ from observability.lab.directory import default_directory, temporary_directory
 from observability.lab.faults import FAULTS, find_fault
 from observability.lab.figures import Scraped, prometheus_of
 from observability.lab.installation import CHOICES
-from observability.lab.lab import Lab
+from observability.lab.lab import Lab, clear_abandoned
 from observability.lab.report import checks, examine
 
 app = typer.Typer(no_args_is_help=True)
@@ -53,6 +53,7 @@ def up(
     PostgreSQL primary and standby, Redis primary and replica, two servers behind HAProxy with a steady load, the
     exporter, the failover controller, Prometheus and Alertmanager; all on loopback, on free ports.
     """
+    clear_abandoned()
     directory = state_dir or (temporary_directory() if once else default_directory())
     lab = Lab(directory, postgres=postgres, timeout_seconds=timeout)
     with _errors(), _ending_signals():

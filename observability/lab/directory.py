@@ -17,6 +17,9 @@ from observability.errors import LabError
 NEEDED_BYTES = 400 * 1024 * 1024
 """Free space that a lab asks for: two small database clusters, a copied installation and the time series of a day."""
 
+TEMPORARY_PREFIX = "ha-lab-"
+"""How the names of temporary state directories begin."""
+
 _MARKER = "this directory belongs to ha-observability lab\n"
 _MARKER_FILE = "lab"
 _LOCK_FILE = "lock"
@@ -34,7 +37,7 @@ def default_directory(env: Mapping[str, str] = os.environ, uid: int | None = Non
 
 def temporary_directory() -> Path:
     """A new directory for a lab that is gone afterwards."""
-    return Path(tempfile.mkdtemp(prefix="ha-lab-"))
+    return Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
 
 
 class StateDirectory:
@@ -49,7 +52,7 @@ class StateDirectory:
         Create the directory if need be and take its lock until `release`.
 
         Raises:
-            LabError: when another lab uses it, it holds somebody else's files, or the disk is full.
+            LabError: when another lab uses it, or it holds somebody else's files.
 
         """
         if self._lock:
@@ -61,14 +64,14 @@ class StateDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._require_ours()
-            self.path.chmod(0o711)  # PostgreSQL's account must pass through; it need not list
-            (self.path / _MARKER_FILE).write_text(_MARKER)
             self._take_lock()
+            # Only now, so that whoever sees that it is a lab's finds it locked.
+            (self.path / _MARKER_FILE).write_text(_MARKER)
+            self.path.chmod(0o711)  # PostgreSQL's account must pass through; it need not list
         except OSError as error:
             raise LabError(
                 f"the state directory {self.path} cannot be used: {error.strerror}; choose another with --state-dir"
             ) from error
-        self.require_space()
 
     def require_space(self, needed: int = NEEDED_BYTES) -> None:
         """
@@ -127,7 +130,7 @@ class StateDirectory:
         return path
 
     def _require_ours(self) -> None:
-        if not self.is_ours() and any(self.path.iterdir()):
+        if not self.is_ours() and any(path.name != _LOCK_FILE for path in self.path.iterdir()):
             raise LabError(
                 f"{self.path} holds files that are not a lab's: choose an empty or a new directory with --state-dir"
             )

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Literal, TypeAlias
 import psutil
 
 from observability.errors import LabError
-from observability.lab.directory import StateDirectory
+from observability.lab.directory import TEMPORARY_PREFIX, StateDirectory
 from observability.lab.launch import Listener, launch
 from observability.lab.ports import free_ports
 from observability.lab.process import Process, stop
@@ -107,6 +108,7 @@ class Lab:
             self._claim()
             try:
                 self._clear_leftovers()
+                self._state.require_space()
                 self._start(told)
             except BaseException as error:
                 self._take_down()
@@ -134,6 +136,19 @@ class Lab:
         self._state.claim()
         self._take_down()
         return True
+
+    def clear_if_abandoned(self) -> None:
+        """
+        Take the lab down if whoever brought it up has died.
+
+        Raises:
+            LabError: when somebody is using it.
+
+        """
+        state = self.state
+        if self._state.is_ours() and not (state and state.phase == "detached"):
+            self._state.claim()
+            self._take_down()
 
     def _start(self, told: Listener) -> None:
         self._registry = Registry(self.directory)
@@ -187,6 +202,14 @@ class Lab:
 
     def _save(self, state: State) -> None:
         write(self.directory / "state.json", json.dumps(asdict(state), indent=2))
+
+
+def clear_abandoned() -> None:
+    """Take down what was brought up in temporary directories by commands and tests that were killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(LabError, OSError):
+            if path.stat().st_uid == os.geteuid():
+                Lab(path).clear_if_abandoned()
 
 
 @contextlib.contextmanager

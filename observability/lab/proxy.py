@@ -63,6 +63,10 @@ class Line:
     async def close(self) -> None:
         """End every connection and stop listening."""
         if self._server:
+            # A connection that was accepted a moment ago must reach the server before it closes, or it would leak.
+            for listener in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            await asyncio.sleep(0)
             self._server.close()
             self.cut()
             await self._server.wait_closed()
@@ -123,6 +127,8 @@ class Line:
             _abort(writer)  # the server refuses: so does the line
         finally:
             self._writers.discard(writer)
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
             self._serving.discard(task)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -206,7 +212,7 @@ class LineThread:
     def close(self) -> None:
         """End the line and its thread."""
         if self._thread.is_alive():
-            self._run(self._line.close())
+            self._run(_finish(self._line))
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -230,6 +236,13 @@ async def _open(upstream: int, port: int) -> Line:
     line = Line(upstream, port=port)
     await line.open()
     return line
+
+
+async def _finish(line: Line) -> None:
+    """Close a line, and wait for connections too that were accepted in the last instant."""
+    await line.close()
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _call(command: str, line: Line) -> None:

@@ -57,7 +57,7 @@ def checks(jobs: Iterable[Job]) -> tuple[Check, ...]:
         *(_server(name) for name in SERVERS),
         Check("haproxy", "sends requests to both servers", {
             "servers": 'haproxy_backend_active_servers{proxy="servers"} == 2',
-            "requests/s": f'rate(haproxy_frontend_http_requests_total{{proxy="web"}}{_WINDOW}) > 0',
+            "requests/s": f'irate(haproxy_frontend_http_requests_total{{proxy="web"}}{_WINDOW}) > 0',
         }),
         Check("exporter", "scraped, with samples", {
             "up": 'up{job="ha-exporter"} == 1',
@@ -129,7 +129,7 @@ def _redis(name: str, role: str, more: Mapping[str, str]) -> Check:
     return Check(name, f"{role}, commands counted", {
         "up": f"{UP.prometheus_name}{{{of}}} == 1",
         role: f'{redis_replication.ROLE.prometheus_name}{{{of},role="{role}"}} == 1',
-        "commands/s": f"rate({redis_server.COMMANDS.prometheus_name}{{{of}}}{_WINDOW}) > 0",
+        "commands/s": f"irate({redis_server.COMMANDS.prometheus_name}{{{of}}}{_WINDOW}) > 0",
         **more,
     })  # fmt: skip
 
@@ -139,7 +139,7 @@ def _server(name: str) -> Check:
     return Check(name, "healthy, its pool is used", {
         "up": f'{UP.prometheus_name}{{{of},system="http"}} == 1',
         "status": f"{http.STATUS_CODE.prometheus_name}{{{of}}} == 200",
-        "checkouts/s": f"sum(rate({pool.CHECKOUTS.prometheus_name}{{{of}}}{_WINDOW})) > 0",
+        "checkouts/s": f"sum(irate({pool.CHECKOUTS.prometheus_name}{{{of}}}{_WINDOW})) > 0",
         "connections": f"sum({pool.COUNT.prometheus_name}{{{of}}}) > 0",
         "most": f"sum({pool.MAX.prometheus_name}{{{of}}}) > 0",
     })  # fmt: skip

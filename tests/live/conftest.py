@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from observability.lab.directory import StateDirectory, temporary_directory
+from observability.lab.lab import clear_abandoned
 from observability.lab.pairs import PostgresPair, RedisPair
 from observability.lab.proxy import LineThread
 from observability.lab.registry import Registry
@@ -22,7 +23,8 @@ from observability.lab.registry import Registry
 
 @pytest.fixture(scope="session")
 def lab_state() -> Iterator[StateDirectory]:
-    """A state directory for the servers of this session; gone afterwards."""
+    """A state directory for the servers of this session; gone afterwards, at the latest when the next one starts."""
+    clear_abandoned()
     state = StateDirectory(temporary_directory())
     state.claim()
     yield state

@@ -12,7 +12,7 @@ import pytest
 
 from observability.errors import LabError
 from observability.lab.directory import StateDirectory, default_directory, temporary_directory
-from observability.lab.lab import Lab, disk_errors
+from observability.lab.lab import Lab, clear_abandoned, disk_errors
 
 
 @pytest.fixture
@@ -116,3 +116,16 @@ def test_temporary_directories_differ() -> None:
     first.rmdir()
     second.rmdir()
     assert first != second
+
+
+def test_what_was_abandoned_is_cleared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Temporary labs whose owner has died go away; those in use, and what is not a lab's, stay."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    abandoned, used, foreign = (StateDirectory(temporary_directory()) for _ in range(3))
+    abandoned.claim()
+    abandoned.release()
+    used.claim()
+    (foreign.path / "thesis.tex").touch()
+    clear_abandoned()
+    assert [state.path.exists() for state in (abandoned, used, foreign)] == [False, True, True]
+    used.release()
