@@ -92,7 +92,7 @@ async def test_stalled_bytes_arrive_after_the_stall(line: Line) -> None:
 async def test_a_refusing_server_resets(upstream: int, line: Line) -> None:
     """Where nobody listens behind the line, nobody answers on it."""
     line.upstream = free_port()
-    with pytest.raises(ConnectionResetError):
+    with pytest.raises(OSError, match="reset|not connected"):
         await say(line, b"hello")
     assert upstream != line.upstream
 
@@ -121,7 +121,7 @@ async def test_as_a_program_it_takes_commands(tmp_path: Path, upstream: int) -> 
         line = Line(0, port=port)
         assert await say(line, b"hello") == b"hello"
         await asyncio.to_thread(tell, control, "cut")
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(OSError, match="reset|not connected"):
             await say(line, b"hello")
         with pytest.raises(ValueError, match="unknown: explode"):
             await asyncio.to_thread(tell, control, "explode")
