@@ -135,12 +135,15 @@ class Watcher:
 
     async def look(self, timeout: float) -> Look:
         """Ask everything, within `timeout` seconds and the target's own."""
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._look(min(timeout, self.target.timeout_seconds)))
+        running = self._running
+        late = Failure(Reason.LATE, "an earlier look at this target is still running", timeout)
+        if running is None or running.done():
+            running = self._running = asyncio.create_task(self._look(min(timeout, self.target.timeout_seconds)))
+            late = Failure(Reason.HUNG, f"no answer within {timeout:.3g} s", timeout)
         try:
-            return await asyncio.wait_for(asyncio.shield(self._running), timeout + 2 * _GRACE_SECONDS)
+            return await asyncio.wait_for(asyncio.shield(running), timeout + 2 * _GRACE_SECONDS)
         except TimeoutError:
-            return self._failed(Failure(Reason.LATE, "an earlier look at this target is still running", timeout))
+            return self._failed(late)
 
     async def close(self) -> None:
         """Drop the connection and whatever is running."""

@@ -1,11 +1,13 @@
 """
 The only door to drivers: a target becomes a connection, with every timeout and TLS setting.
 
-Drivers load when the first target of their kind is opened.
+Drivers load when they are asked for, or when the first target of their kind is opened.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from typing import cast
 
@@ -13,13 +15,20 @@ from observability.connect.target import Secret, Target, Tls
 from observability.errors import Reason
 from observability.probes.probe import Connection, Failure
 
-__all__ = ["DRIVERS", "Secret", "Target", "Tls", "open_connection"]
+__all__ = ["DRIVERS", "Secret", "Target", "Tls", "load_drivers", "open_connection"]
 
 DRIVERS = {
     "postgres": "observability.connect.postgres",
     "redis": "observability.connect.redis",
     "http": "observability.connect.http",
 }
+
+
+def load_drivers(targets: Iterable[Target]) -> None:
+    """Import what `targets` need, so that the first scrape is as quick as all others; what is missing shows there."""
+    for system in {target.system for target in targets}:
+        with suppress(ImportError):
+            import_module(DRIVERS[system])
 
 
 async def open_connection(target: Target, timeout: float) -> Connection | Failure:

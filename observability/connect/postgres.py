@@ -137,7 +137,7 @@ async def _require_postgres(target: Target) -> None:
     reader, writer = await asyncio.open_connection(target.host, target.port or 5432)
     try:
         writer.write(_SSL_REQUEST)
-        if await reader.read(1) not in {b"S", b"N"}:
+        if await reader.read(16) not in {b"S", b"N"}:
             raise TargetError(Reason.PROTOCOL, "what answers there is not a PostgreSQL server")
     finally:
         writer.transport.abort()

@@ -85,9 +85,7 @@ class RedisConnection:
     def abort(self) -> None:
         """Drop the socket at once."""
         self._lost = True
-        writer = self._connection._writer  # noqa: SLF001 -- the public disconnect() waits for the server
-        if writer is not None:
-            writer.transport.abort()
+        _drop(self._connection)
 
 
 async def connect(target: Target, timeout: float) -> RedisConnection | Failure:
@@ -143,9 +141,11 @@ def _connection(target: Target, timeout: float) -> Connection:
 
 
 def _drop(connection: Connection | None) -> None:
-    writer = connection._writer if connection else None  # noqa: SLF001 -- see RedisConnection.abort
-    if writer is not None:
+    """Close without a word to the server: the public disconnect() waits for it."""
+    writer = connection._writer if connection else None  # noqa: SLF001 -- see above
+    if connection is not None and writer is not None:
         writer.transport.abort()
+        connection._close()  # type: ignore[no-untyped-call]  # noqa: SLF001 -- else redis-py warns that it was left open
 
 
 def _reason(error: BaseException) -> Reason:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -47,27 +47,27 @@ async def scraping() -> AsyncIterator[Scraping]:
         await each.scraper.close()
 
 
-def target(name: str, system: str, port: int, **more: Any) -> Target:
-    """A target on this machine."""
-    more.setdefault("timeout_seconds", SCRAPE_SECONDS)
-    return Target(name=name, system=system, cluster="demo", host=HOST, port=port, **more)
+def target(**more: Any) -> Target:
+    """A target on this machine, with the usual time."""
+    usual: dict[str, Any] = {"cluster": "demo", "host": HOST, "timeout_seconds": SCRAPE_SECONDS}
+    return Target(**(usual | more))
 
 
 def postgres_target(server: Postgres, **more: Any) -> Target:
     """A PostgreSQL server as the monitoring role sees it."""
-    more = {"name": server.name, "port": server.port, "user": MONITOR, "password": Secret(server.password())} | more
-    return target(more.pop("name"), "postgres", more.pop("port"), **more)
+    given: dict[str, Any] = {"name": server.name, "port": server.port, "user": MONITOR}
+    return target(system="postgres", **(given | {"password": Secret(server.password())} | more))
 
 
 def redis_target(server: Redis, **more: Any) -> Target:
     """A Redis server with its password."""
-    more = {"name": server.name, "port": server.port, "password": Secret(server.password)} | more
-    return target(more.pop("name"), "redis", more.pop("port"), **more)
+    given: dict[str, Any] = {"name": server.name, "port": server.port, "password": Secret(server.password)}
+    return target(system="redis", **(given | more))
 
 
 def http_target(port: int, **more: Any) -> Target:
     """An HTTP endpoint."""
-    return target("web", "http", port, url=f"http://{HOST}:{port}/healthz", **more)
+    return target(**({"name": "web", "system": "http", "port": port, "url": f"http://{HOST}:{port}/healthz"} | more))
 
 
 @pytest.fixture
@@ -79,6 +79,3 @@ def pairs(postgres: PostgresPair, redis: RedisPair) -> tuple[Target, Target, Tar
         redis_target(redis.primary),
         redis_target(redis.replica),
     )
-
-
-Awaited = Callable[[], Awaitable[bool]]
