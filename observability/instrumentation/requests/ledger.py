@@ -7,6 +7,7 @@ GIL and without it; they are summed when somebody asks. Requests that are being 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from bisect import bisect_left
@@ -93,7 +94,8 @@ class Tally:
     def remember(self, shortcut: Any, series: Observations) -> None:
         """Let a shortcut lead to a series; what would be one too many takes the long way each time."""
         if len(self.shortcuts) < _MOST_SHORTCUTS:
-            self.shortcuts[shortcut] = series
+            with contextlib.suppress(TypeError):  # an endpoint need not be hashable
+                self.shortcuts[shortcut] = series
 
 
 class _Here(threading.local):
