@@ -6,7 +6,6 @@ Its own health is not its targets' health: a dead target is `ha_target_up 0` on 
 
 from __future__ import annotations
 
-import gzip
 import html
 import json
 import time
@@ -22,7 +21,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from observability.connect import Target, load_drivers, open_connection
-from observability.export.prometheus import OPENMETRICS, TEXT, render
+from observability.export.negotiation import page
+from observability.export.prometheus import render
 from observability.metrics import Batch
 from observability.otlp import pushing
 from observability.probes.probe import Failure
@@ -34,7 +34,6 @@ DEADLINE_HEADER = "x-prometheus-scrape-timeout-seconds"
 _DEFAULT_TIMEOUT_SECONDS = 9.5
 _OFFSET_SECONDS = 0.5
 _OFFSET_SHARE = 0.2
-_MIN_GZIP_BYTES = 1_024
 
 
 class Exporter:
@@ -112,12 +111,8 @@ def deadline(request: Request) -> float:
 
 def exposition(request: Request, batches: list[Batch]) -> Response:
     """The samples in the format and encoding that the request accepts."""
-    openmetrics = "application/openmetrics-text" in request.headers.get("accept", "")
-    body = render(batches, openmetrics=openmetrics)
-    headers = {"Content-Type": OPENMETRICS if openmetrics else TEXT, "Vary": "Accept, Accept-Encoding"}
-    if "gzip" in request.headers.get("accept-encoding", "") and len(body) > _MIN_GZIP_BYTES:
-        body = gzip.compress(body, compresslevel=1)
-        headers["Content-Encoding"] = "gzip"
+    wanted = request.headers
+    headers, body = page(batches, accept=wanted.get("accept", ""), accept_encoding=wanted.get("accept-encoding", ""))
     return Response(body, headers=headers)
 
 

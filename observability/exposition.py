@@ -6,12 +6,12 @@ Nothing here imports a web framework.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from observability.export.prometheus import OPENMETRICS, TEXT, SampleCollector, render
+from observability.export.negotiation import page
+from observability.export.prometheus import SampleCollector
 from observability.instrumentation import registry
 from observability.instrumentation.registry import Source
 from observability.metrics import Batch
@@ -28,7 +28,6 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Sources: TypeAlias = Iterable[Source] | None
 
 _PATHS: Final = {"", "/", "/metrics", "/metrics/"}
-_GZIP_LEVEL: Final = 1
 _PLAIN: Final = "text/plain; charset=utf-8"
 _REASONS: Final = {200: "200 OK", 404: "404 Not Found", 405: "405 Method Not Allowed"}
 
@@ -99,22 +98,8 @@ def _answer(method: str, path: str, accept: str, accept_encoding: str, sources: 
         return _Answer(404, (("content-type", _PLAIN),), b"The metrics are at /metrics.\n")
     if method not in {"GET", "HEAD"}:
         return _Answer(405, (("content-type", _PLAIN), ("allow", "GET, HEAD")), b"Metrics are read with GET.\n")
-    openmetrics = "application/openmetrics-text" in accept
-    body = render(_batches(sources), openmetrics=openmetrics)
-    headers = [("content-type", OPENMETRICS if openmetrics else TEXT), ("vary", "accept, accept-encoding")]
-    if _takes_gzip(accept_encoding):
-        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-        headers.append(("content-encoding", "gzip"))
-    headers.append(("content-length", str(len(body))))
-    return _Answer(200, tuple(headers), b"" if method == "HEAD" else body)
-
-
-def _takes_gzip(accept_encoding: str) -> bool:
-    for each in accept_encoding.split(","):
-        name, _, parameters = each.partition(";")
-        if name.strip().lower() in {"gzip", "*"}:
-            return parameters.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False
+    headers, body = page(_batches(sources), accept=accept, accept_encoding=accept_encoding)
+    return _Answer(200, tuple(headers.items()), b"" if method == "HEAD" else body)
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from observability.errors import FailoverError
-from observability.export.prometheus import OPENMETRICS, TEXT, render
+from observability.export.negotiation import page as exposition
 from observability.failover import page, words
 from observability.failover.admission import Admission, RefusedError
 from observability.failover.controller import Controller
@@ -88,9 +88,9 @@ class Web:
 
     async def metrics(self, request: Request) -> Response:
         """The controller's own metrics."""
-        openmetrics = "application/openmetrics-text" in request.headers.get("accept", "")
-        page_of_samples = render(self.controller.batches(), openmetrics=openmetrics)
-        return Response(page_of_samples, headers={"Content-Type": OPENMETRICS if openmetrics else TEXT})
+        accepts, encodings = (request.headers.get(name, "") for name in ("accept", "accept-encoding"))
+        headers, body = exposition(self.controller.batches(), accept=accepts, accept_encoding=encodings)
+        return Response(body, headers=headers)
 
     async def ready(self, _: Request) -> Response:
         """Whether alerts are taken and decided about: the journal answers and the controller runs."""
