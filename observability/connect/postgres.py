@@ -43,8 +43,9 @@ _BY_SQLSTATE = {
 class PostgresConnection:
     """A kept session. Read-only, with statement and lock timeouts set by the server."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, slow_seconds: float) -> None:
         self._connection = connection
+        self._slow_seconds = slow_seconds
         version = connection.get_server_version()
         self.facts = Facts(version=version.major * 10_000 + version.minor)
         self._lost = False
@@ -78,6 +79,8 @@ class PostgresConnection:
             reason = _reason(error)
             if reason is Reason.PROTOCOL and self._connection.is_closed():
                 reason = Reason.CLOSED  # asyncpg calls a line that breaks in mid-answer a protocol error
+            if reason is Reason.HUNG and left < self._slow_seconds:
+                self._lost, reason = True, Reason.LATE  # too little time was left to tell a slow server from a hung one
             self._lost = self._lost or reason in {Reason.HUNG, Reason.CLOSED, Reason.PROTOCOL, Reason.STOPPING}
             return failure(error, reason, time.monotonic() - started)
         return Answer(rows, time.monotonic() - started)
@@ -91,7 +94,8 @@ class PostgresConnection:
 async def connect(target: Target, timeout: float) -> PostgresConnection | Failure:
     """A session with `target`, or why there is none, within `timeout` seconds."""
     started = time.monotonic()
-    statement_timeout = str(max(1, int(target.timeout_seconds * _SLOW_SHARE * 1000)))
+    slow_seconds = target.timeout_seconds * _SLOW_SHARE
+    statement_timeout = str(max(1, int(slow_seconds * 1000)))
     try:
         context = tls.context(target.tls)
         if context is None:
@@ -121,7 +125,7 @@ async def connect(target: Target, timeout: float) -> PostgresConnection | Failur
         if reason is Reason.TLS and target.tls.mode == "prefer" and "rejected SSL" in str(error):
             reason = Reason.PROTOCOL  # a PostgreSQL without TLS says so politely, and asyncpg goes on without
         return failure(error, reason, time.monotonic() - started)
-    return PostgresConnection(connection)
+    return PostgresConnection(connection, slow_seconds)
 
 
 async def _require_postgres(target: Target) -> None:
