@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.pool import ConnectionPoolEntry
 
-_LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 """A connection's server is asked for its role no more often than this."""
 _installing = threading.RLock()
 
@@ -98,7 +98,7 @@ class PoolMonitor:
         found = servers.node(record)
         if found:
             slot.node = found
-            slot.look_at = perf_counter() + _LOOK_SECONDS
+            slot.look_at = perf_counter() + LOOK_SECONDS
 
     def attach(self) -> None:
         """Listen to the engine, follow its pool, and take over the connections that it has already."""
