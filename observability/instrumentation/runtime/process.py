@@ -41,8 +41,8 @@ def samples() -> Iterator[Sample]:
         yield Sample(metrics.DESCRIPTORS_USED, used / limit)
     started = _started(os.getpid())
     if started is not None:
-        yield Sample(metrics.START, started)
-        yield Sample(metrics.UPTIME, max(0.0, time.time() - started))
+        yield Sample(metrics.START, _start_time(started))
+        yield Sample(metrics.UPTIME, max(0.0, _since_boot() - started))
     yield Sample(metrics.BUILD, 1, build())
 
 
@@ -105,12 +105,16 @@ def _descriptor_limit() -> int | None:
 
 @cache
 def _started(pid: int) -> float | None:  # noqa: ARG001 -- the key of the cache: a forked child began later
-    """When the process started, as the kernel says it: in ticks since the machine did."""
+    """When the process started, in seconds since the machine did; the kernel counts it in ticks."""
     fields = _fields()
-    if fields is None:
-        return None
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/stat").read_text().splitlines()
-        booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
-        return booted + int(fields[_STARTED]) / os.sysconf("SC_CLK_TCK")
-    return None
+    return None if fields is None else int(fields[_STARTED]) / os.sysconf("SC_CLK_TCK")
+
+
+@cache
+def _start_time(started: float) -> float:
+    """The same in seconds since 1970; computed once, as a clock that is set must not look like a restart."""
+    return time.time() - (_since_boot() - started)
+
+
+def _since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
