@@ -19,9 +19,10 @@ from observability.lab.launch import Ready
 from observability.lab.load import Account
 from observability.lab.prometheus import Series
 from observability.lab.report import Finding
+from observability.lab.site import CLUSTER
 from observability.lab.stack import Stack
 from observability.metrics import Metric
-from observability.probes.cluster import LAG, REDIS_BACKLOG
+from observability.probes.cluster import LAG, PRIMARIES, REDIS_BACKLOG
 from observability.probes.postgres.server import ROLE as POSTGRES_ROLE
 from observability.probes.redis.replication import ROLE as REDIS_ROLE
 from observability.scrape import STATE, UP
@@ -36,14 +37,22 @@ _STYLES = {"firing": "bold red", "pending": "yellow"}
 def overview(stack: Stack, figures: Figures, alerts: Sequence[Mapping[str, Any]] | None) -> RenderableType:
     """Everything at a glance."""
     return Group(
-        Text(
-            f"ha-observability lab in {stack.site.state.path} · PostgreSQL {stack.postgres.primary.installation.version}",
-            style="bold",
-        ),
+        headline(stack, figures),
         Columns([servers(figures), pools(figures)], padding=(0, 4)),
         alert_table(alerts),
         load(Account.read(load_report(stack.site)), now=time.time()),
         addresses(stack),
+    )
+
+
+def headline(stack: Stack, figures: Figures) -> Text:
+    """Which lab this is, and whether its cluster has the one primary that it should have."""
+    found = figures.query(PRIMARIES.prometheus_name)
+    primaries = _number(found[0].value if found else None)
+    return Text.assemble(
+        (f"Cluster {CLUSTER} · primaries: ", "bold"),
+        (primaries, "bold green" if primaries == "1" else "bold red"),
+        (f" · PostgreSQL {stack.postgres.primary.installation.version} · {stack.site.state.path}", "bold"),
     )
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from observability.lab.line import Line
 from observability.lab.ports import HOST, free_port
-from observability.lab.proxy import Line, LineThread, tell
+from observability.lab.proxy import LineThread, tell
 from observability.lab.ready import await_true, listens
 from observability.lab.registry import Registry
 
