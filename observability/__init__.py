@@ -14,7 +14,7 @@ The names are imported when they are first used, so that `import observability` 
 # Not from typing, which alone would cost more than all of this; type checkers know the name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from observability.exposition import metrics_app, register, wsgi_metrics_app
+    from observability.exposition import holders_app, metrics_app, register, wsgi_metrics_app
     from observability.instrumentation.health.app import HealthApp, health_app
     from observability.instrumentation.health.check import HealthCheck
     from observability.instrumentation.pool.monitor import PoolMonitor, instrument
@@ -35,6 +35,7 @@ __all__ = [
     "RuntimeMetrics",
     "Sample",
     "health_app",
+    "holders_app",
     "instrument",
     "metrics_app",
     "register",
@@ -54,6 +55,7 @@ _HOMES = {
     "RuntimeMetrics": "observability.instrumentation.runtime.monitor",
     "Sample": "observability.metrics",
     "health_app": "observability.instrumentation.health.app",
+    "holders_app": "observability.exposition",
     "instrument": "observability.instrumentation.pool.monitor",
     "metrics_app": "observability.exposition",
     "register": "observability.exposition",

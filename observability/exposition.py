@@ -54,9 +54,7 @@ def metrics_app(sources: Sources = None) -> ASGIApp:
             answer = _answer(
                 scope["method"], path, headers.get("accept", ""), headers.get("accept-encoding", ""), sources
             )
-            raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers]
-            await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-            await send({"type": "http.response.body", "body": answer.body})
+            await _send(send, answer)
         else:
             await send({"type": "websocket.close", "code": 1000})
 
@@ -76,6 +74,23 @@ def wsgi_metrics_app(sources: Sources = None) -> WSGIApplication:
         )
         start_response(_REASONS[answer.status], list(answer.headers))
         return [answer.body]
+
+    return app
+
+
+def holders_app() -> ASGIApp:
+    """
+    An ASGI application that shows, as text, who holds connections and where in the code they were taken.
+
+    It tells about the application's code, so it is served nowhere unless it is mounted, and belongs behind a login.
+    The places are known for engines that were instrumented with `debug`.
+    """
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            await _send(send, _Answer(200, (("content-type", _PLAIN), ("cache-control", "no-store")), _holders()))
 
     return app
 
@@ -100,6 +115,25 @@ def _answer(method: str, path: str, accept: str, accept_encoding: str, sources: 
         return _Answer(405, (("content-type", _PLAIN), ("allow", "GET, HEAD")), b"Metrics are read with GET.\n")
     headers, body = page(_batches(sources), accept=accept, accept_encoding=accept_encoding)
     return _Answer(200, tuple(headers.items()), b"" if method == "HEAD" else body)
+
+
+def _holders() -> bytes:
+    from observability.instrumentation.pool.monitor import PoolMonitor
+
+    lines = [
+        f"{monitor.pool_name}: {each.connections} for up to {each.oldest_seconds:.1f} s"
+        f" from {' < '.join(each.place) or 'an unknown place'}\n"
+        for monitor in registry.known()
+        if isinstance(monitor, PoolMonitor)
+        for each in monitor.holders()
+    ]
+    return "".join(lines or ["No connection is out.\n"]).encode()
+
+
+async def _send(send: Send, answer: _Answer) -> None:
+    headers = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 async def _live(receive: Receive, send: Send) -> None:

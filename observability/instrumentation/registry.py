@@ -29,7 +29,12 @@ class Instrumented(Protocol):
 
 # Replaced as a whole and never changed, so that a reader needs no lock.
 _known: tuple[weakref.ref[Instrumented], ...] = ()
-_lock = threading.Lock()
+_lock = threading.RLock()
+
+
+def lock() -> threading.RLock:
+    """Held by whoever instruments something or lets go of it."""
+    return _lock
 
 
 def add(instrumented: Instrumented) -> None:
@@ -59,7 +64,7 @@ def sources() -> tuple[Source, ...]:
 def _forget_the_parent() -> None:
     global _lock  # noqa: PLW0603
     # Another thread of the parent may have held the lock; it does not exist here.
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     for each in known():
         each.forget()
 

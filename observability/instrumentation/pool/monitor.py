@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +14,7 @@ from observability.instrumentation.pool.ledger import Ledger
 from observability.instrumentation.pool.listeners import Listeners
 from observability.instrumentation.pool.samples import samples
 from observability.instrumentation.pool.slot import FOREVER, Slot
-from observability.instrumentation.pool.state import State, read, records_of
+from observability.instrumentation.pool.state import State, out_since, read, records_of
 from observability.metrics import Batch
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 """A connection's server is asked for its role no more often than this."""
-_installing = threading.RLock()
 
 
 class Holders(NamedTuple):
@@ -68,7 +66,7 @@ class PoolMonitor:
         now = perf_counter()
         ages: dict[tuple[str, ...], list[float]] = {}
         for slot, record in self.ledger.slots():
-            if record.in_use and (taken := slot.taken or slot.adopted):
+            for taken in out_since(slot, record):
                 ages.setdefault(slot.place, []).append(now - taken)
         found = [Holders(place, len(each), max(each)) for place, each in ages.items()]
         return sorted(found, key=lambda holders: -holders.oldest_seconds)[:limit]
@@ -76,7 +74,7 @@ class PoolMonitor:
     def uninstrument(self) -> None:
         """Let go of the engine: its pool is as if it had never been instrumented."""
         registry.discard(self)
-        with _installing:
+        with registry.lock():
             engine = self._engine()
             if engine is None:
                 return
@@ -107,11 +105,7 @@ class PoolMonitor:
             return
         pool = engine.pool
         self._listeners.attach(engine)
-        try:
-            follow(pool, self)
-        except BaseException:
-            self._listeners.remove(engine)
-            raise
+        follow(pool, self)
         for record in records_of(pool, has_connected=getattr(engine.dialect, "server_version_info", None) is not None):
             self._adopt(record)
 
@@ -147,7 +141,7 @@ def instrument(
 
     """
     sync_engine = _sync_engine(engine)
-    with _installing:
+    with registry.lock():
         monitor = monitor_of(sync_engine.pool)
         if monitor:
             if pool_name:
@@ -160,6 +154,7 @@ def instrument(
         try:
             monitor.attach()
         except Exception as error:
+            monitor.uninstrument()
             raise InstrumentationError(
                 f"cannot instrument the {type(sync_engine.pool).__name__} of {sync_engine!r}: {type(error).__name__}: {error}"
             ) from error

@@ -48,7 +48,7 @@ def read(pool: Pool, slots: Iterable[tuple[Slot, ConnectionPoolEntry]]) -> State
     oldest: float | None = None
     nodes: Counter[Node] = Counter()
     for slot, record in slots:
-        since = _since(slot, record)
+        since = min(out_since(slot, record), default=None)
         if since is not None and (oldest is None or since < oldest):
             oldest = since
         live = pool_of(record, pool) is pool
@@ -92,13 +92,11 @@ def records_of(pool: Pool, *, has_connected: bool) -> list[ConnectionPoolEntry]:
     return _referring(pool) if has_connected else []
 
 
-def _since(slot: Slot, record: ConnectionPoolEntry) -> float | None:
-    """Since when a connection is out, None if it is not. Without a known moment it is out as long as it was seen."""
+def out_since(slot: Slot, record: ConnectionPoolEntry) -> list[float]:
+    """When the connection was handed out to each who has it now; where that is unknown, when it was first seen out."""
     if slot.users:
-        return min((taken for _, taken in slot.users_now()), default=None)
-    if not record.in_use:
-        return None
-    return slot.taken or slot.adopted or perf_counter()
+        return [taken for _, taken in slot.users_now()]
+    return [slot.taken or slot.adopted or perf_counter()] if record.in_use else []
 
 
 def _limits(pool: Pool) -> tuple[int | None, int | None]:
