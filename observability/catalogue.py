@@ -17,6 +17,7 @@ MODULES = (
     "observability.instrumentation.pool.metrics",
     "observability.instrumentation.requests.metrics",
     "observability.instrumentation.runtime.metrics",
+    "observability.instrumentation.workers.metrics",
     "observability.failover.signals",
 )
 """Modules with a `METRICS` of their own, beside the probes."""
