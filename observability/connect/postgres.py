@@ -11,7 +11,7 @@ import asyncio
 import struct
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import asyncpg
 
@@ -43,9 +43,8 @@ _BY_SQLSTATE = {
 class PostgresConnection:
     """A kept session. Read-only, with statement and lock timeouts set by the server."""
 
-    def __init__(self, connection: Any, slow_seconds: float) -> None:
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._slow_seconds = slow_seconds
         version = connection.get_server_version()
         self.facts = Facts(version=version.major * 10_000 + version.minor)
         self._lost = False
@@ -60,7 +59,10 @@ class PostgresConnection:
         deadline = time.monotonic() + timeout
         outcomes: list[Answer | Failure] = []
         for question in questions:
-            outcomes.append(await self._ask(str(question), deadline))
+            outcome = await self._ask(str(question), deadline)
+            if _is(outcome, Reason.HUNG) and any(_is(earlier, Reason.SLOW) for earlier in outcomes):
+                outcome = outcome._replace(reason=Reason.LATE)  # the server is alive, but has used up the time
+            outcomes.append(outcome)
             if not self.usable:
                 last = outcomes[-1]
                 reason = last.reason if isinstance(last, Failure) else Reason.CLOSED
@@ -79,8 +81,6 @@ class PostgresConnection:
             reason = _reason(error)
             if reason is Reason.PROTOCOL and self._connection.is_closed():
                 reason = Reason.CLOSED  # asyncpg calls a line that breaks in mid-answer a protocol error
-            if reason is Reason.HUNG and left < self._slow_seconds:
-                self._lost, reason = True, Reason.LATE  # too little time was left to tell a slow server from a hung one
             self._lost = self._lost or reason in {Reason.HUNG, Reason.CLOSED, Reason.PROTOCOL, Reason.STOPPING}
             return failure(error, reason, time.monotonic() - started)
         return Answer(rows, time.monotonic() - started)
@@ -94,8 +94,7 @@ class PostgresConnection:
 async def connect(target: Target, timeout: float) -> PostgresConnection | Failure:
     """A session with `target`, or why there is none, within `timeout` seconds."""
     started = time.monotonic()
-    slow_seconds = target.timeout_seconds * _SLOW_SHARE
-    statement_timeout = str(max(1, int(slow_seconds * 1000)))
+    statement_timeout = str(max(1, int(target.timeout_seconds * _SLOW_SHARE * 1000)))
     try:
         context = tls.context(target.tls)
         if context is None:
@@ -125,7 +124,7 @@ async def connect(target: Target, timeout: float) -> PostgresConnection | Failur
         if reason is Reason.TLS and target.tls.mode == "prefer" and "rejected SSL" in str(error):
             reason = Reason.PROTOCOL  # a PostgreSQL without TLS says so politely, and asyncpg goes on without
         return failure(error, reason, time.monotonic() - started)
-    return PostgresConnection(connection, slow_seconds)
+    return PostgresConnection(connection)
 
 
 async def _require_postgres(target: Target) -> None:
@@ -145,6 +144,10 @@ async def _require_postgres(target: Target) -> None:
             raise TargetError(Reason.PROTOCOL, "what answers there is not a PostgreSQL server")
     finally:
         writer.transport.abort()
+
+
+def _is(outcome: Answer | Failure, reason: Reason) -> TypeGuard[Failure]:
+    return isinstance(outcome, Failure) and outcome.reason is reason
 
 
 def _reason(error: BaseException) -> Reason:

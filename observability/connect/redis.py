@@ -30,6 +30,7 @@ _BY_TYPE: dict[type[Exception], Reason] = {
     exceptions.BusyLoadingError: Reason.STARTING,
     exceptions.InvalidResponse: Reason.PROTOCOL,
     exceptions.TimeoutError: Reason.HUNG,
+    RuntimeError: Reason.CLOSED,  # uvloop's for a line that was closed meanwhile
     ValueError: Reason.PROTOCOL,
 }
 _BY_WORD = {"NOAUTH": Reason.AUTH, "WRONGPASS": Reason.AUTH, "BUSY": Reason.SLOW}
@@ -47,7 +48,8 @@ class RedisConnection:
     @property
     def usable(self) -> bool:
         """False once a reply was late or the line is gone: later replies would be somebody else's."""
-        return not self._lost
+        writer = self._connection._writer  # noqa: SLF001 -- is_connected stays true when the server hangs up
+        return not (self._lost or writer is None or writer.is_closing())
 
     async def ask(self, questions: Sequence[Question], timeout: float) -> list[Answer | Failure]:
         """The reply to each command; INFO as a mapping of its fields."""
@@ -58,7 +60,7 @@ class RedisConnection:
                 await self._connection.send_packed_command(self._connection.pack_commands(questions))
                 for question in questions:
                     outcomes.append(await self._reply(question, started))  # noqa: PERF401 -- what arrived before a failure counts
-        except (OSError, ValueError, exceptions.RedisError) as error:
+        except (OSError, RuntimeError, ValueError, exceptions.RedisError) as error:
             self._lost = True
             missing = failure(error, _reason(error), time.monotonic() - started)
             outcomes += [missing] * (len(questions) - len(outcomes))

@@ -96,6 +96,7 @@ def test_postgres_that_shuts_down() -> None:
         (redis_errors.InvalidResponse("Protocol error"), Reason.PROTOCOL),
         (redis_errors.TimeoutError("Timeout reading"), Reason.HUNG),
         (ValueError("invalid literal for int()"), Reason.PROTOCOL),
+        (RuntimeError("unable to perform operation on <TCPTransport closed=True>"), Reason.CLOSED),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
