@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import Counter
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from observability.errors import InstrumentationError
 from observability.instrumentation import registry
@@ -31,7 +32,8 @@ class ServerHealth:
         self.started = True
         self._grace = grace_seconds
         self._delay = TerminationDelay(self._end_soon) if delay_sigterm else None
-        self._renewing: asyncio.Future[Any] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self._drained_at: float | None = None
         self._asked_at: float | None = None
         registry.add(self)
@@ -62,14 +64,17 @@ class ServerHealth:
     def begin(self) -> None:
         """Renew the results from now on, as long as this event loop runs."""
         loop = asyncio.get_running_loop()
-        if self._renewing and not self._renewing.done() and self._renewing.get_loop() is loop:
+        if self._loop is not None and self._loop() is loop:
             return
-        self._renewing = asyncio.gather(*map(_renew, self.runners)) if self.runners else loop.create_future()
+        self._loop = weakref.ref(loop)
+        if self.runners:
+            self._renewing = loop.create_task(_renew_all(self.runners))
         if self._delay:
             self._delay.install()
 
     def end(self) -> None:
         """Renew nothing any more."""
+        self._loop = None
         if self._renewing:
             self._renewing.cancel()
         if self._delay:
@@ -84,7 +89,7 @@ class ServerHealth:
 
     def forget(self) -> None:
         """Start from nothing, as the child of a fork must."""
-        self._renewing = None
+        self._loop = self._renewing = None
         for runner in self.runners:
             runner.forget()
 
@@ -95,6 +100,10 @@ class ServerHealth:
         if self._asked_at is None or now - self._asked_at > _WATCHED_SECONDS or self._drained_at is None:
             return 0.0
         return max(0.0, self._grace - (now - self._drained_at))
+
+
+async def _renew_all(runners: tuple[Runner, ...]) -> None:
+    await asyncio.gather(*map(_renew, runners))
 
 
 async def _renew(runner: Runner) -> None:

@@ -20,14 +20,10 @@ class Errand:
     def __init__(self, function: Callable[[], Any], name: str) -> None:
         self._loop = asyncio.get_running_loop()
         self.answer: asyncio.Future[Any] = self._loop.create_future()
+        self.over = False
+        """Whether the function has ended, which it need not have when the answer is cancelled."""
         self._function = function
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    @property
-    def over(self) -> bool:
-        """Whether the thread has ended."""
-        return not self._thread.is_alive()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def _run(self) -> None:
         result, error = None, None
@@ -35,6 +31,7 @@ class Errand:
             result = self._function()
         except BaseException as raised:  # noqa: BLE001 -- whatever it raises is the answer
             error = raised
+        self.over = True
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
             self._loop.call_soon_threadsafe(self._tell, result, error)
 
