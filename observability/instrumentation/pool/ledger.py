@@ -183,7 +183,6 @@ class Ledger:
     def broke(self, error: Exception) -> None:
         """Count an error of our own, and log the first: the application must neither notice it nor drown in it."""
         with contextlib.suppress(Exception):  # the last border: even a log handler may fail
-            self.count(metrics.LISTENER_ERRORS)
             if not self._complained:
                 self._complained = True
                 _log.warning(
@@ -191,6 +190,7 @@ class Ledger:
                     " This is said once; ha_pool_listener_errors_total counts on.",
                     self.name, type(error).__name__, error, exc_info=error,
                 )  # fmt: skip
+            self.count(metrics.LISTENER_ERRORS)
 
     def _new_slot(self) -> Slot:
         slot = Slot(self)
