@@ -10,9 +10,12 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from observability.metrics import Batch
+from observability.metrics import Batch, Metric
+
+if TYPE_CHECKING:
+    from observability.instrumentation.workers.cells import Cells
 
 Source: TypeAlias = Callable[[], Iterable[Batch]]
 
@@ -27,8 +30,21 @@ class Instrumented(Protocol):
         """Start from nothing; called in the child after a fork."""
 
 
+@runtime_checkable
+class CountsInCells(Protocol):
+    """What can count where it outlives this process. What cannot is written down now and then."""
+
+    @property
+    def in_cells(self) -> frozenset[Metric]:
+        """The metrics that are counted there."""
+
+    def count_in(self, cells: Cells) -> None:
+        """Count there from now on, unless something was counted already."""
+
+
 # Replaced as a whole and never changed, so that a reader needs no lock.
 _known: tuple[weakref.ref[Instrumented], ...] = ()
+_cells: Cells | None = None
 _lock = threading.RLock()
 
 
@@ -42,6 +58,7 @@ def add(instrumented: Instrumented) -> None:
     global _known  # noqa: PLW0603 -- a process has one set of engines, as it has one set of modules
     with _lock:
         _known = (*(ref for ref in _known if ref() is not None), weakref.ref(instrumented))
+    offer_cells(instrumented)
 
 
 def discard(instrumented: Instrumented) -> None:
@@ -56,13 +73,28 @@ def known() -> tuple[Instrumented, ...]:
     return tuple(each for ref in _known if (each := ref()) is not None)
 
 
+def count_in(cells: Cells | None) -> None:
+    """Let everything that can count in `cells`, what becomes known later included; None ends that."""
+    global _cells  # noqa: PLW0603
+    _cells = cells
+    for each in known():
+        offer_cells(each)
+
+
+def offer_cells(instrumented: Instrumented) -> None:
+    """Let `instrumented` count in the cells of this process, if there are any; before it has counted anything."""
+    if _cells is not None and isinstance(instrumented, CountsInCells):
+        instrumented.count_in(_cells)
+
+
 def sources() -> tuple[Source, ...]:
     """The sources of everything that is instrumented now."""
     return tuple(each.collect for each in known())
 
 
 def _forget_the_parent() -> None:
-    global _lock  # noqa: PLW0603
+    global _cells, _lock  # noqa: PLW0603
+    _cells = None
     # Another thread of the parent may have held the lock; it does not exist here.
     _lock = threading.RLock()
     for each in known():

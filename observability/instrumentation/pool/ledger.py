@@ -14,7 +14,7 @@ import time
 import weakref
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -25,6 +25,9 @@ from observability.metrics import Histogram, Metric
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
+
+    from observability.instrumentation.pool.shared import Shared
+    from observability.instrumentation.workers.cells import Cells
 
 _log = logging.getLogger("observability.instrumentation.pool")
 
@@ -56,23 +59,53 @@ class Ledger:
     """What has happened in one pool since it was instrumented."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self._name = name
         self._complained = False
         self.forget()
+
+    @property
+    def name(self) -> str:
+        """The name of the pool."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
+        if self._shared:
+            self._shared.rename(name)
 
     def forget(self) -> None:
         """Start from nothing. What the records remember of their slots must be undone first."""
         # Reentrant: the garbage collector may return a connection, and so call a listener, at any moment.
         self._lock = threading.RLock()
         self.since = time.time()
+        self._shared: Shared | None = None
         self._slots: list[Slot] = []
         self._dead: deque[Slot] = deque()
         self._spare: list[Slot] = []
         self._counts: dict[Key, int] = dict.fromkeys(_COUNTED, 0)
         self._vain = _Observations(metrics.WAIT_BUCKETS)
         self._creates = _Observations(metrics.CREATE_BUCKETS)
-        self._adopted_returns = 0
+        self._adopted_returns: MutableSequence[int] | memoryview[int] = [0]
         self._detached: dict[int, Callable[[], object]] = {}
+
+    @property
+    def in_cells(self) -> bool:
+        """Whether it counts in cells that other workers read."""
+        return self._shared is not None
+
+    def count_in(self, cells: Cells, *, returns: bool) -> None:
+        """Count in cells from now on, unless something was counted already."""
+        from observability.instrumentation.pool.shared import Shared
+
+        with self._lock:
+            if self._shared or self._slots or any(self._counts.values()) or any(self._vain.counts):
+                return
+            self._shared = shared = Shared(cells, self._name, returns=returns)
+            self._vain = shared.observations(metrics.WAIT_TIME)
+            self._creates = shared.observations(metrics.CREATE_TIME)
+            self._adopted_returns = shared.adopted_returns()
+            self._counts = shared.counts(_COUNTED)
 
     def count(self, metric: Metric, *labels: str) -> None:
         """Count one happening."""
@@ -112,7 +145,7 @@ class Ledger:
         if slot.adopted:  # it was out already when the instrumentation began
             with self._lock:
                 slot.adopted = 0.0
-                self._adopted_returns += 1
+                self._adopted_returns[0] += 1
         elif slot.open and record.dbapi_connection is None:  # setting up its new connection has failed
             slot.open = False
             self.count(metrics.CLOSES, metrics.Close.LOST)
@@ -165,7 +198,7 @@ class Ledger:
                     self.count(metrics.CLOSES, metrics.Close.LOST)
             counts = dict(self._counts)
             vain, vainly = list(self._vain.counts), self._vain.sum
-            returns = self._adopted_returns - counts[metrics.DETACHED, ()]
+            returns = self._adopted_returns[0] - counts[metrics.DETACHED, ()]
             creates = Histogram(tuple(self._creates.counts), self._creates.sum)
         waits = _sums([slot.waits for slot in slots], len(metrics.WAIT_BUCKETS) + 1)
         waits[0] += sum(slot.quick for slot in slots)
@@ -193,7 +226,7 @@ class Ledger:
             self.count(metrics.LISTENER_ERRORS)
 
     def _new_slot(self) -> Slot:
-        slot = Slot(self)
+        slot = self._shared.slot(self) if self._shared else Slot(self)
         self._slots.append(slot)
         return slot
 

@@ -6,21 +6,25 @@ import weakref
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sqlalchemy.pool import StaticPool
+
 from observability.errors import InstrumentationError
 from observability.instrumentation import registry
-from observability.instrumentation.pool import servers
+from observability.instrumentation.pool import metrics, servers
 from observability.instrumentation.pool.classes import follow, leave, monitor_of
 from observability.instrumentation.pool.ledger import Ledger
 from observability.instrumentation.pool.listeners import Listeners
 from observability.instrumentation.pool.samples import samples
 from observability.instrumentation.pool.slot import FOREVER, Slot
 from observability.instrumentation.pool.state import State, out_since, read, records_of
-from observability.metrics import Batch
+from observability.metrics import Batch, Metric
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.pool import ConnectionPoolEntry
+
+    from observability.instrumentation.workers.cells import Cells
 
 LOOK_SECONDS = 1.0
 """A connection's server is asked for its role no more often than this."""
@@ -88,6 +92,18 @@ class PoolMonitor:
         self._unmark()
         self.ledger.forget()
 
+    @property
+    def in_cells(self) -> frozenset[Metric]:
+        """What other workers can read by themselves, as it is counted in cells."""
+        return frozenset(metrics.METRICS) if self.ledger.in_cells else frozenset()
+
+    def count_in(self, cells: Cells) -> None:
+        """Count in cells from now on, unless something was counted already."""
+        engine = self._engine()
+        if engine is not None:
+            # Those who share one connection do not return it: it is returned once, by one of them.
+            self.ledger.count_in(cells, returns=not isinstance(engine.pool, StaticPool))
+
     def look(self, slot: Slot, record: ConnectionPoolEntry) -> None:
         """Note which server a connection leads to; only its holder may."""
         slot.look_at = FOREVER
@@ -104,6 +120,7 @@ class PoolMonitor:
         if engine is None:
             return
         pool = engine.pool
+        registry.offer_cells(self)
         self._listeners.attach(engine)
         follow(pool, self)
         for record in records_of(pool, has_connected=getattr(engine.dialect, "server_version_info", None) is not None):

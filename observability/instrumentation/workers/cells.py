@@ -7,15 +7,15 @@ series, which cells add up to it. Both only grow.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from observability.errors import InstrumentationError
 from observability.instrumentation.workers.rows import Attributes, Labels, declaration
 from observability.metrics import Metric
 
@@ -35,7 +35,12 @@ class Block(NamedTuple):
 
 
 class Cells:
-    """The writer's side. Cells may be written by anybody who has them; taking new ones is guarded by a lock."""
+    """
+    The writer's side. Cells may be written by anybody who has them; taking new ones is guarded by a lock.
+
+    Nothing here raises once the files are there: if there is no room for more cells, `problem` says so, and what is taken
+    from then on is ordinary memory.
+    """
 
     def __init__(self, stem: Path, header: Mapping[str, Any]) -> None:
         # Reentrant: the garbage collector may call a listener that counts, at any moment.
@@ -44,35 +49,45 @@ class Cells:
         self._chunks = 0
         self._left = 0
         self._chunk: mmap.mmap | None = None
+        self._open = True
+        self.problem: str | None = None
         self.path = stem.with_name(f"{stem.name}.cells")
         self._series = _create(stem.with_name(f"{stem.name}.series"), os.O_APPEND)
         self._numbers = _create(self.path)
         self._write({"header": dict(header)})
+        self._grow()
 
     def take(self, count: int) -> Block:
         """New cells, all of them 0."""
         with self._lock:
-            if count > self._left or self._chunk is None:
-                self._grow(count)
+            if count > self._left and self._usable:
+                self._try_to_grow(count)
+            if not self._usable:
+                memory = memoryview(bytearray(count * CELL_BYTES))
+                return Block(0, memory.cast("q"), memory.cast("d"))
             at = _CHUNK_CELLS - self._left
             self._left -= count
-            chunk = self._chunk
-            assert chunk is not None  # noqa: S101 -- it has just grown
-            memory = memoryview(chunk)[at * CELL_BYTES : (at + count) * CELL_BYTES]
+            memory = memoryview(cast("mmap.mmap", self._chunk))[at * CELL_BYTES : (at + count) * CELL_BYTES]
             return Block((self._chunks - 1) * _CHUNK_CELLS + at, memory.cast("q"), memory.cast("d"))
 
     def describe(self, metric: Metric, attributes: Attributes, labels: Labels, **cells: Any) -> None:
         """
-        Say which cells add up to a series.
+        Say which cells add up to a series; to say it again with other labels takes the place of what was said.
 
-        A histogram has `counts`, the number of the first of as many neighbouring cells as it has buckets, and `sum`. A
-        counter has `plus` and `minus`, numbers of integer cells, or `float`, the number of one cell.
+        A histogram has `counts`, the first of as many neighbouring cells as it has buckets, `sum`, and perhaps `quick`, a
+        cell that belongs to the first bucket as well. A counter has `float`, a cell, or `plus` and `minus`, lists of ranges
+        of integer cells: the first, and how many.
         """
         with self._lock:
-            if metric.prometheus_name not in self._declared:
-                self._write({"metric": declaration(metric)})
-                self._declared.add(metric.prometheus_name)
-            self._write({"series": [metric.prometheus_name, attributes, labels], **cells})
+            if not self._usable:
+                return
+            try:
+                if metric.prometheus_name not in self._declared:
+                    self._write({"metric": declaration(metric)})
+                    self._declared.add(metric.prometheus_name)
+                self._write({"series": [metric.prometheus_name, attributes, labels], **cells})
+            except OSError as error:
+                self.problem = f"{self.path} cannot be described: {error.strerror}"
 
     @property
     def linked(self) -> bool:
@@ -81,22 +96,38 @@ class Cells:
 
     def close(self) -> None:
         """Let go of the files; cells that were taken may still be written."""
-        os.close(self._series)
-        os.close(self._numbers)
+        with self._lock:
+            self._open = False
+            os.close(self._series)
+            os.close(self._numbers)
 
-    def _grow(self, count: int) -> None:
-        if count > _CHUNK_CELLS or self._chunks >= _MOST_CHUNKS:
-            raise InstrumentationError(f"{self.path} has no room for {count} more cells: too many series")
+    @property
+    def _usable(self) -> bool:
+        return self._open and self.problem is None
+
+    def _try_to_grow(self, count: int) -> None:
+        try:
+            self._grow()
+        except OSError as error:
+            self.problem = f"{self.path} cannot grow: {error.strerror}"
+        if count > _CHUNK_CELLS:
+            self.problem = f"{self.path} has no room for a series of {count} cells"
+
+    def _grow(self) -> None:
+        if self._chunks >= _MOST_CHUNKS:
+            raise OSError(errno.EFBIG, "there are too many series")
         at = self._chunks * CHUNK_BYTES
         # Writing to memory that the file system has no room for would kill the process, so the room is taken first.
         if os.pwrite(self._numbers, bytes(CHUNK_BYTES), at) != CHUNK_BYTES:
-            raise InstrumentationError(f"there is no room left for {self.path}")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._chunk = mmap.mmap(self._numbers, CHUNK_BYTES, offset=at)
         self._chunks += 1
         self._left = _CHUNK_CELLS
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        os.write(self._series, json.dumps(line).encode() + b"\n")
+        text = json.dumps(line).encode() + b"\n"
+        if os.write(self._series, text) != len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _create(path: Path, flags: int = 0) -> int:

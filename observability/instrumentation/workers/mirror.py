@@ -23,14 +23,18 @@ class Mirror:
         self._lock = threading.Lock()
         self._images: dict[_Key, _Image] = {}
 
-    def write(self, batches: Iterable[Batch]) -> None:
-        """Write down the counters among the samples; of several with the same name and labels the first, as a sink does."""
+    def write(self, batches: Iterable[tuple[Batch, frozenset[Metric]]]) -> None:
+        """
+        Write down the counters among the samples, except for the metrics that come with each batch.
+
+        Of several with the same name and labels the first counts, as it does in a sink.
+        """
         with self._lock:
             seen: set[_Key] = set()
-            for attributes, samples, since in batches:
+            for (attributes, samples, since), others in batches:
                 for metric, value, labels in samples:
                     key = metric, attributes, labels
-                    if metric.kind in COUNTED and key not in seen:
+                    if metric.kind in COUNTED and metric not in others and key not in seen:
                         seen.add(key)
                         (self._images.get(key) or self._new(*key)).write(value, since)
 

@@ -24,7 +24,7 @@ class Counters:
         self._cells = stem.with_name(f"{stem.name}.cells")
         self.header: Mapping[str, Any] = {}
         self._metrics: dict[str, Metric] = {}
-        self._rows: list[tuple[Metric, Attributes, Labels, _Reader]] = []
+        self._rows: dict[tuple[str, str], tuple[Metric, Attributes, Labels, _Reader]] = {}
         self._parsed = 0
 
     def rows(self) -> Iterator[Row]:
@@ -40,7 +40,7 @@ class Counters:
         numbers = self._cells.read_bytes()
         whole = memoryview(numbers)[: len(numbers) // CELL_BYTES * CELL_BYTES]
         integers, floats = whole.cast("q"), whole.cast("d")
-        for metric, attributes, labels, read in self._rows:
+        for metric, attributes, labels, read in self._rows.values():
             yield Row(metric, attributes, labels, read(integers, floats))
 
     def _parse(self) -> None:
@@ -60,7 +60,8 @@ class Counters:
         elif "series" in line:
             name, attributes, labels = line["series"]
             metric = self._metrics[name]
-            self._rows.append((metric, pairs(attributes), tuple(labels), _reader(metric, line)))
+            cells = json.dumps({key: value for key, value in line.items() if key != "series"})
+            self._rows[name, cells] = (metric, pairs(attributes), tuple(labels), _reader(metric, line))
         else:
             self.header = line.get("header", self.header)
 
@@ -71,7 +72,7 @@ def _reader(metric: Metric, line: Mapping[str, Any]) -> _Reader:
         return _histogram(line["counts"], len(metric.buckets) + 1, line["sum"], line.get("quick"))
     if "float" in line:
         return _float(line["float"])
-    return _sum(line["plus"], line.get("minus", ()))
+    return _sum(line.get("plus", []), line.get("minus", []))
 
 
 def _histogram(first: int, buckets: int, total: int, quick: int | None) -> _Reader:
@@ -91,8 +92,12 @@ def _float(cell: int) -> _Reader:
     return read
 
 
-def _sum(plus: list[int], minus: list[int]) -> _Reader:
+def _sum(plus: list[list[int]], minus: list[list[int]]) -> _Reader:
     def read(integers: memoryview[int], _: memoryview[float]) -> float:
-        return sum(integers[cell] for cell in plus) - sum(integers[cell] for cell in minus)
+        return _total(integers, plus) - _total(integers, minus)
 
     return read
+
+
+def _total(integers: memoryview[int], ranges: list[list[int]]) -> int:
+    return sum(sum(integers[first : first + count]) for first, count in ranges)

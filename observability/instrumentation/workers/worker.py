@@ -10,20 +10,23 @@ import threading
 import time
 from typing import Final
 
+from observability.errors import InstrumentationError
 from observability.instrumentation import registry
 from observability.instrumentation.own_errors import OwnErrors
+from observability.instrumentation.registry import CountsInCells
 from observability.instrumentation.workers.asking import address
 from observability.instrumentation.workers.cells import Cells
 from observability.instrumentation.workers.directory import Directory
 from observability.instrumentation.workers.mirror import COUNTED, Mirror
 from observability.instrumentation.workers.rows import Row, encode
-from observability.metrics import Batch
+from observability.metrics import Batch, Metric
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.1
 _LARGEST_SHARE: Final = 0.002
 """Of one processor, for writing down what was counted."""
 _ANSWER_SECONDS: Final = 1.0
 _BACKLOG: Final = 64
+_NONE: Final[frozenset[Metric]] = frozenset()
 
 
 class Worker:
@@ -41,21 +44,31 @@ class Worker:
         with address(directory.address(self.name)) as where:
             self._door.bind(where)
         self._door.listen(_BACKLOG)
+        registry.count_in(self.cells)
         threading.Thread(target=self._serve, name="ha-observability-worker", daemon=True).start()
 
     def tell(self) -> list[Row]:
-        """Write down what was counted, and tell the rest: what is so at this moment."""
+        """
+        Write down what was counted, and tell the rest: what is so at this moment.
+
+        Raises:
+            InstrumentationError: when there is no more room for what is counted.
+
+        """
         batches = self._batches()
         self._mirror.write(batches)
+        if self.cells.problem:
+            raise InstrumentationError(self.cells.problem)
         return [
             Row(metric, attributes, labels, value)
-            for attributes, samples, _ in batches
+            for (attributes, samples, _), _ in batches
             for metric, value, labels in samples
             if metric.kind not in COUNTED
         ]
 
     def leave(self) -> None:
         """Give up the seat; what was counted stays."""
+        registry.count_in(None)
         with contextlib.suppress(Exception):  # at the end of a process anything may be gone already
             self.tell()
         with contextlib.suppress(OSError):
@@ -69,14 +82,18 @@ class Worker:
         self.cells.close()
         os.close(self._lock)
 
-    def _batches(self) -> list[Batch]:
-        found: list[Batch] = []
-        for source in registry.sources():
+    def _batches(self, *, all_of_them: bool = True) -> list[tuple[Batch, frozenset[Metric]]]:
+        """What there is to tell; each with the metrics in it that are counted in cells and need not be written down."""
+        found: list[tuple[Batch, frozenset[Metric]]] = []
+        for source in registry.known():
+            in_cells = source.in_cells if isinstance(source, CountsInCells) else _NONE
+            if in_cells and not all_of_them:
+                continue
             try:
-                found.extend(source())
+                found.extend((batch, in_cells) for batch in source.collect())
             except Exception as error:  # noqa: BLE001 -- a border: one source must not cost the others
                 self._errors.note(error)
-        return [*found, Batch((), [self._errors.sample()])]
+        return [*found, (Batch((), [self._errors.sample()]), _NONE)]
 
     def _serve(self) -> None:
         while True:
@@ -93,7 +110,7 @@ class Worker:
     def _write_down(self) -> None:
         began = time.thread_time()
         try:
-            self._mirror.write(self._batches())
+            self._mirror.write(self._batches(all_of_them=False))
         except Exception as error:  # noqa: BLE001 -- a border: the thread must live on
             self._errors.note(error)
         self._pause = max(_SHORTEST_PAUSE_SECONDS, (time.thread_time() - began) / _LARGEST_SHARE)
