@@ -127,7 +127,8 @@ def _by_type(error: BaseException) -> Reason | None:
     if isinstance(error, ConnectionRefusedError):
         return Reason.REFUSED
     if isinstance(error, ConnectionError | EOFError):
-        return Reason.CLOSED
+        # asyncpg has no class of its own for a server that does not speak TLS.
+        return Reason.TLS if "SSL" in str(error) else Reason.CLOSED
     if isinstance(error, OSError) and error.errno in _UNREACHABLE:
         return Reason.UNREACHABLE
     return None
