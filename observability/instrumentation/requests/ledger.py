@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from operator import add
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 from observability.instrumentation import registry
@@ -26,7 +26,9 @@ from observability.metrics import Batch, Histogram, Metric, Sample
 if TYPE_CHECKING:
     from observability.instrumentation.requests.exchange import Exchange
     from observability.instrumentation.requests.socket import Socket
+    from observability.instrumentation.workers.cells import Cells
 
+Attributes: TypeAlias = tuple[tuple[str, str], ...]
 Labels: TypeAlias = tuple[str, ...]
 Key: TypeAlias = tuple[Metric, Labels]
 
@@ -56,7 +58,9 @@ class Observations:
 class Tallies:
     """The tallies of all threads, as many as there ever were threads at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, cells: Cells | None = None, attributes: Attributes = ()) -> None:
+        self._cells = cells
+        self._attributes = attributes
         self._lock = threading.Lock()
         self._all: list[Tally] = []
 
@@ -67,7 +71,7 @@ class Tallies:
                 if not tally.thread.is_alive():
                     tally.thread = threading.current_thread()
                     return tally
-            self._all.append(Tally())
+            self._all.append(Tally(self._cells, self._attributes))
             return self._all[-1]
 
     def all(self) -> list[Tally]:
@@ -76,20 +80,37 @@ class Tallies:
 
 
 class Tally:
-    """What one thread has counted; `shortcuts` lead from what a request is like to its series."""
+    """
+    What one thread has counted; `shortcuts` lead from what a request is like to its series.
 
-    def __init__(self) -> None:
+    With `cells` it counts where it outlives the process, and where other workers read it.
+    """
+
+    def __init__(self, cells: Cells | None, attributes: Attributes) -> None:
+        self._cells = cells
+        self._attributes = attributes
         self.thread = threading.current_thread()
         self.shortcuts: dict[Any, Observations] = {}
         self.histograms: dict[Key, Observations] = {}
-        self.counts: Counter[Key] = Counter()
+        self.counts: dict[Key, int] = Counter()
+        if cells is not None:
+            from observability.instrumentation.workers.counting import shared_counts
+
+            self.counts = shared_counts(cells, attributes)
 
     def observations(self, metric: Metric, labels: Labels) -> Observations:
         """The series of a histogram; it begins when it is first asked for."""
         found = self.histograms.get((metric, labels))
         if found is None:
-            found = self.histograms[metric, labels] = Observations(len(metric.buckets))
+            found = self.histograms[metric, labels] = self._new(metric, labels)
         return found
+
+    def _new(self, metric: Metric, labels: Labels) -> Observations:
+        if self._cells is None:
+            return Observations(len(metric.buckets))
+        from observability.instrumentation.workers.counting import shared_observations
+
+        return cast("Observations", shared_observations(self._cells, metric, self._attributes, labels))
 
     def remember(self, shortcut: Any, series: Observations) -> None:
         """Let a shortcut lead to a series; what would be one too many takes the long way each time."""
@@ -120,6 +141,22 @@ class Ledger:
         self.sockets: set[Socket] = set()
         self._tallies = Tallies()
         self.here = _Here(self._tallies)
+        self._in_cells = False
+
+    @property
+    def in_cells(self) -> frozenset[Metric]:
+        """What other workers can read by themselves, as it is counted in cells."""
+        return frozenset(metrics.METRICS) if self._in_cells else frozenset()
+
+    def count_in(self, cells: Cells) -> None:
+        """Count in cells from now on, unless something was counted already."""
+        if not self._in_cells and not any(tally.histograms or tally.counts for tally in self._tallies.all()):
+            self._in_cells = True
+            self._tallies = Tallies(cells, self._attributes())
+            self.here = _Here(self._tallies)
+
+    def _attributes(self) -> Attributes:
+        return (("app", self.name),) if self.name else ()
 
     def count(self, metric: Metric, *labels: str) -> None:
         """Count one happening."""
@@ -127,8 +164,7 @@ class Ledger:
 
     def collect(self) -> tuple[Batch, ...]:
         """The samples of this moment."""
-        attributes = (("app", self.name),) if self.name else ()
-        return (Batch(attributes, list(self._samples()), self.since),)
+        return (Batch(self._attributes(), list(self._samples()), self.since),)
 
     def _samples(self) -> Iterator[Sample]:
         histograms, counts = self._sums()

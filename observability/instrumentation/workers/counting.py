@@ -55,8 +55,19 @@ class SharedCounts(dict[Key, int]):
         super().__setitem__(key, value)
 
 
-def observations(cells: Cells, metric: Metric, attributes: Attributes, labels: Labels) -> SharedObservations:
+def shared_observations(cells: Cells, metric: Metric, attributes: Attributes, labels: Labels) -> SharedObservations:
     """A histogram in cells of its own."""
     block = cells.take(len(metric.buckets) + 2)
     cells.describe(metric, attributes, labels, counts=block.first + 1, sum=block.first)
     return SharedObservations.within(block)
+
+
+def shared_counts(cells: Cells, attributes: Attributes) -> SharedCounts:
+    """Counts in cells of their own, taken as they are needed."""
+
+    def cell_of(key: Key) -> memoryview[int]:
+        block = cells.take(1)
+        cells.describe(key[0], attributes, key[1], plus=[[block.first, 1]])
+        return block.integers
+
+    return SharedCounts(cell_of)
