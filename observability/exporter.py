@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from observability.connect import Target, load_drivers, open_connection
+from observability.connect import Target, open_connection, prepare
 from observability.export.negotiation import page
 from observability.export.prometheus import render
 from observability.metrics import Batch
@@ -77,7 +77,7 @@ class Exporter:
 def application(targets: Sequence[Target]) -> Starlette:
     """The ASGI application for `targets`; connections open at the first scrape and close with the application."""
     exporter = Exporter(targets)
-    load_drivers(targets)
+    prepare(targets)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -11,11 +11,12 @@ from contextlib import suppress
 from importlib import import_module
 from typing import cast
 
+from observability.connect import tls
 from observability.connect.target import Secret, Target, Tls
-from observability.errors import Reason
+from observability.errors import Reason, TargetError
 from observability.probes.probe import Connection, Failure
 
-__all__ = ["DRIVERS", "Secret", "Target", "Tls", "load_drivers", "open_connection"]
+__all__ = ["DRIVERS", "Secret", "Target", "Tls", "open_connection", "prepare"]
 
 DRIVERS = {
     "postgres": "observability.connect.postgres",
@@ -24,11 +25,16 @@ DRIVERS = {
 }
 
 
-def load_drivers(targets: Iterable[Target]) -> None:
-    """Import what `targets` need, so that the first scrape is as quick as all others; what is missing shows there."""
-    for system in {target.system for target in targets}:
-        with suppress(ImportError):
-            import_module(DRIVERS[system])
+def prepare(targets: Iterable[Target]) -> None:
+    """
+    Import drivers and read certificates of `targets`, so that the first scrape is as quick as all others.
+
+    What is missing or wrong shows there.
+    """
+    for target in targets:
+        with suppress(ImportError, TargetError):
+            import_module(DRIVERS[target.system])
+            tls.context(target.tls)
 
 
 async def open_connection(target: Target, timeout: float) -> Connection | Failure:

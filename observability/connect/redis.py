@@ -130,16 +130,10 @@ def _connection(target: Target, timeout: float) -> Connection:
     }
     if target.tls.mode in {"disable", "prefer"}:
         return Connection(**options)
-    tls.context(target.tls)  # says which file is wrong before the driver does
-    verify = target.tls.mode.startswith("verify")
-    return SSLConnection(
-        **options,
-        ssl_ca_certs=str(target.tls.ca_file) if target.tls.ca_file else None,
-        ssl_certfile=str(target.tls.cert_file) if target.tls.cert_file else None,
-        ssl_keyfile=str(target.tls.key_file) if target.tls.key_file else None,
-        ssl_cert_reqs="required" if verify or target.tls.ca_file else "none",
-        ssl_check_hostname=target.tls.mode == "verify-full",
-    )
+    connection = SSLConnection(**options)
+    # Ours, since redis-py's would trust the system's authorities beside the one that is given, and read them each time.
+    connection.ssl_context.context = tls.context(target.tls)
+    return connection
 
 
 def _drop(connection: Connection | None) -> None:

@@ -59,7 +59,6 @@ class Tls:
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
-    server_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
