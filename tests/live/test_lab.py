@@ -18,16 +18,23 @@ from typer.testing import CliRunner, Result
 
 from observability.cli.lab import app
 from observability.errors import LabError
+from observability.instrumentation.pool.metrics import COUNT
 from observability.lab.directory import StateDirectory, temporary_directory
+from observability.lab.faults import FAULTS
+from observability.lab.figures import prometheus_of
 from observability.lab.lab import Lab, is_port_taken
 from observability.lab.ports import HOST, free_ports
 from observability.lab.ready import await_true
 from observability.lab.registry import Registry, marked
+from observability.lab.server_config import MAX_OVERFLOW, POOL_SIZE
 from observability.lab.site import Site
 from observability.lab.stack import PORTS, Stack
+from observability.probes.cluster import PRIMARIES
+from observability.probes.postgres import replication
+from observability.scrape import STATE, UP
 
-NEEDY = ("haproxy", "haproxy-metrics", "pg-2", "redis-2")
-"""Ports of pieces that wait for others first, or have no piece of their own."""
+NEEDY = ("haproxy-metrics", "pg-2")
+"""A port that has no piece of its own, and a piece that copies another before it listens."""
 
 STRANGER = """
 import http.server
@@ -44,6 +51,26 @@ server = http.server.HTTPServer(("127.0.0.1", 0), Fine)
 print(server.server_port, flush=True)
 server.serve_forever()
 """
+
+TARGET_UP, TARGET_STATE = UP.prometheus_name, STATE.prometheus_name
+SEEN = {
+    "kill-primary": f"{PRIMARIES.prometheus_name} == 0",
+    "freeze-primary": f'{TARGET_STATE}{{server="pg-1",state="hung"}} == 1',
+    "stop-standby": f'{TARGET_STATE}{{server="pg-2",state="refused"}} == 1',
+    "promote-standby": f"{PRIMARIES.prometheus_name} == 2",
+    "pause-replay": f'{replication.REPLAY_PAUSED.prometheus_name}{{server="pg-2"}} == 1',
+    "cut-replication": f'{replication.RECEIVER_STREAMING.prometheus_name}{{server="pg-2"}} == 0',
+    "stall-replication": f'{replication.RECEIVER_MESSAGE_AGE.prometheus_name}{{server="pg-2"}} > 2',
+    "kill-redis": f'{TARGET_STATE}{{server="redis-1",state="refused"}} == 1',
+    "freeze-redis": f'{TARGET_STATE}{{server="redis-1",state="hung"}} == 1',
+    "exhaust-pool": f"count({COUNT.prometheus_name} == {POOL_SIZE + MAX_OVERFLOW}) == 2",
+    "kill-server": 'up{job="ha-server",server="server-1"} == 0',
+    "kill-exporter": 'up{job="ha-exporter"} == 0',
+}
+"""What Prometheus shows of each fault."""
+
+HEALTHY = (f"sum({TARGET_UP}) == 6", f"{PRIMARIES.prometheus_name} == 1", 'sum(up{job=~"ha-.*"}) == 4')
+"""What it shows while all is well."""
 
 SHARED_MEMORY = Path("/proc/sysvipc/shm")
 
@@ -86,26 +113,30 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Path]:
+def running() -> Iterator[Lab]:
     """A lab that runs on its own, as `up --detach` leaves it."""
     parent = temporary_directory()
     parent.chmod(0o711)
     up = lab("up", "--detach", "--state-dir", parent / "lab")
     assert up.returncode == 0, up.stdout + up.stderr
-    yield parent / "lab"
-    first, second = lab("down", "--state-dir", parent / "lab"), lab("down", "--state-dir", parent / "lab")
-    assert (first.returncode, "is gone" in first.stdout) == (0, True)
-    assert (second.returncode, "There is no lab" in second.stdout) == (0, True)
-    assert traces(parent / "lab") == (False, [])
+    running = Lab(parent / "lab")
+    yield running
+    registry = running.stack.site.registry
+    first, second = (ask("down", "--state-dir", running.directory) for _ in range(2))
+    assert (first.exit_code, "is gone" in first.stdout) == (0, True)
+    assert (second.exit_code, "There is no lab" in second.stdout) == (0, True)
+    assert traces(running.directory) == (False, [])
+    registry.reap()
     parent.rmdir()
 
 
 @pytest.fixture
-def healed(running: Path) -> Iterator[Path]:
+def healed(running: Lab) -> Iterator[Lab]:
     """The running lab, healed after the test."""
     yield running
-    healed = lab("heal", "--state-dir", running)
-    assert healed.returncode == 0, healed.stdout
+    running.stack.heal()
+    with prometheus_of(running.stack) as prometheus:
+        assert await_true(lambda: all(prometheus.query(each) for each in HEALTHY), timeout_seconds=30)
 
 
 def test_once_proves_everything_and_leaves_nothing() -> None:
@@ -123,60 +154,86 @@ def test_once_proves_everything_and_leaves_nothing() -> None:
     assert traces(Path(directory[1])) == (False, [])
 
 
-def test_status_shows_what_runs(running: Path) -> None:
+def test_status_shows_what_runs(running: Lab) -> None:
     """Every server is there with its role, every process runs."""
-    lab_ = Lab(running)
-    assert await_true(lambda: ask("status", "--state-dir", running).stdout.count(" ok ") == 6, timeout_seconds=30)
-    status = ask("status", "--state-dir", running)
+    assert await_true(
+        lambda: ask("status", "--state-dir", running.directory).stdout.count(" ok ") == 6, timeout_seconds=30
+    )
+    status = ask("status", "--state-dir", running.directory)
     assert status.exit_code == 0
     assert re.findall(r"(\S+-\d) +\w+ +ok +(\S+)", status.stdout) == [
         ("pg-1", "primary"), ("pg-2", "standby"), ("redis-1", "master"), ("redis-2", "replica"),
         ("server-1", "-"), ("server-2", "-"),
     ]  # fmt: skip
-    assert all(url in status.stdout for url in lab_.stack.urls.values())
+    assert all(url in status.stdout for url in running.stack.urls.values())
 
 
-def test_a_second_up_is_refused(running: Path) -> None:
+def test_a_second_up_is_refused(running: Lab) -> None:
     """A lab that runs is not disturbed by another in the same directory."""
-    pids = {process.pid for process in Lab(running).processes}
-    second = ask("up", "--state-dir", running)
+    pids = {process.pid for process in running.processes}
+    second = ask("up", "--state-dir", running.directory)
     assert (second.exit_code, "a lab runs in" in second.stdout) == (1, True)
-    assert {process.pid for process in Lab(running).processes if process.alive} == pids
+    assert {process.pid for process in running.processes if process.alive} == pids
 
 
-def test_no_secret_is_seen(running: Path) -> None:
+def test_no_secret_is_seen(running: Lab) -> None:
     """No password is in a command line, an environment, a log or an answer of the exporter."""
     passwords = {
-        line.split(":")[-1] for file in (running / "secrets").iterdir() for line in file.read_text().splitlines()
+        line.split(":")[-1]
+        for file in (running.directory / "secrets").iterdir()
+        for line in file.read_text().splitlines()
     }
-    places = "\n".join([*_command_lines(), *_environments(running), *_logs(running), *_answers(running)])
+    places = "\n".join(
+        [*_command_lines(), *_environments(running.directory), *_logs(running.directory), *_answers(running)]
+    )
     assert len(passwords) == 6
     assert [password for password in passwords if password in places] == []
 
 
-def test_a_killed_piece_is_shown_and_healed(healed: Path) -> None:
+def test_a_killed_piece_is_shown_and_healed(healed: Lab) -> None:
     """Status says what has ended and fails; heal starts it again."""
-    broken = ask("fault", "kill-server", "--state-dir", healed)
-    status = ask("status", "--state-dir", healed)
+    broken = ask("fault", "kill-server", "--state-dir", healed.directory)
+    status = ask("status", "--state-dir", healed.directory)
     assert (broken.exit_code, status.exit_code) == (0, 1)
     assert re.search(r"server-1 +\d+ +ended", status.stdout)
-    lab("heal", "--state-dir", healed)
-    assert ask("status", "--state-dir", healed).exit_code == 0
+    assert lab("heal", "--state-dir", healed.directory).returncode == 0
+    assert ask("status", "--state-dir", healed.directory).exit_code == 0
 
 
-def test_a_frozen_primary_costs_only_itself(healed: Path) -> None:
+def test_a_frozen_primary_costs_only_itself(healed: Lab) -> None:
     """With the primary stopped the exporter still answers within Prometheus' deadline, about all others."""
-    ask("fault", "freeze-primary", "--state-dir", healed)
-    port = Lab(healed).stack.site.ports["exporter"]
+    ask("fault", "freeze-primary", "--state-dir", healed.directory)
+    port = healed.stack.site.ports["exporter"]
     with httpx.Client(trust_env=False, timeout=1) as client:
         text = client.get(f"http://{HOST}:{port}/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"}).text
     up = dict(re.findall(r'ha_target_up\{.*?server="(\S+?)".*?\} (\d)', text))
     assert up == {"pg-1": "0", "pg-2": "1", "redis-1": "1", "redis-2": "1", "server-1": "0", "server-2": "0"}
 
 
-def test_unknown_fault_is_refused(running: Path) -> None:
+@pytest.mark.parametrize("fault", SEEN)
+def test_a_fault_is_seen_and_healed(healed: Lab, fault: str) -> None:
+    """Prometheus shows what the fault stands for, and nothing of it after the lab has been healed."""
+    assert ask("fault", fault, "--state-dir", healed.directory).exit_code == 0
+    with prometheus_of(healed.stack) as prometheus:
+        assert await_true(lambda: bool(prometheus.query(SEEN[fault])), timeout_seconds=30)
+
+
+def test_every_fault_is_tried() -> None:
+    """No fault of the table is left out above."""
+    assert {fault.name for fault in FAULTS} == {*SEEN, "thaw"}
+
+
+def test_thaw_undoes_a_freeze(healed: Lab) -> None:
+    """What was frozen goes on as if nothing had been."""
+    ask("fault", "freeze-redis", "--state-dir", healed.directory)
+    assert not healed.stack.redis.primary.answers()
+    ask("fault", "thaw", "--state-dir", healed.directory)
+    assert healed.stack.redis.primary.answers()
+
+
+def test_unknown_fault_is_refused(running: Lab) -> None:
     """A typing mistake changes nothing and lists what there is."""
-    answer = ask("fault", "kill-primry", "--state-dir", running)
+    answer = ask("fault", "kill-primry", "--state-dir", running.directory)
     assert (answer.exit_code, "kill-primary" in answer.stdout) == (1, True)
 
 
@@ -279,8 +336,8 @@ def _logs(directory: Path) -> Iterator[str]:
         yield log.read_text()
 
 
-def _answers(directory: Path) -> Iterator[str]:
-    port = Lab(directory).stack.site.ports["exporter"]
+def _answers(running: Lab) -> Iterator[str]:
+    port = running.stack.site.ports["exporter"]
     with httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False, timeout=5) as client:
         for path in ("/metrics", "/probe?target=pg-1&debug=1", "/probe?target=redis-1&debug=1", "/"):
             yield client.get(path).text
