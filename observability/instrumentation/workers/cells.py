@@ -87,7 +87,7 @@ class Cells:
                     self._declared.add(metric.prometheus_name)
                 self._write({"series": [metric.prometheus_name, attributes, labels], **cells})
             except OSError as error:
-                self.problem = f"{self.path} cannot be described: {error.strerror}"
+                self.problem = f"{self.path} cannot grow: {error.strerror}"
 
     @property
     def linked(self) -> bool:

@@ -21,7 +21,7 @@ from observability.instrumentation.workers.mirror import COUNTED, Mirror
 from observability.instrumentation.workers.rows import Row, encode
 from observability.metrics import Batch, Metric
 
-_SHORTEST_PAUSE_SECONDS: Final = 0.1
+_SHORTEST_PAUSE_SECONDS: Final = 1.0
 _LARGEST_SHARE: Final = 0.002
 """Of one processor, for writing down what was counted."""
 _ANSWER_SECONDS: Final = 1.0
