@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from observability.errors import LabError
 
@@ -64,7 +64,7 @@ class StateDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._require_ours()
-            self._take_lock()
+            self._take_lock("w")
             # Only now, so that whoever sees that it is a lab's finds it locked.
             (self.path / _MARKER_FILE).write_text(_MARKER)
             self.path.chmod(0o711)  # PostgreSQL's account must pass through; it need not list
@@ -72,6 +72,25 @@ class StateDirectory:
             raise LabError(
                 f"the state directory {self.path} cannot be used: {error.strerror}; choose another with --state-dir"
             ) from error
+
+    def take_over(self) -> bool:
+        """
+        Take the lock of a lab that is there; False when there is none, or it has gone meanwhile.
+
+        Raises:
+            LabError: when somebody is using it.
+
+        """
+        if self._lock:
+            return True
+        try:
+            if self.is_ours():
+                self._take_lock("r+")  # what is being removed must not come back
+        except FileNotFoundError:
+            return False
+        if not self.is_ours():
+            self.release()
+        return self._lock is not None
 
     def require_space(self, needed: int = NEEDED_BYTES) -> None:
         """
@@ -100,11 +119,17 @@ class StateDirectory:
 
     def remove(self) -> None:
         """Delete the directory with everything in it; what is not a lab's is left alone."""
-        if self.is_ours():
-            shutil.rmtree(self.path)
-            with contextlib.suppress(OSError):  # the parent that we may have made, unless something else is in it
-                if self.path.parent.name == _PARENT:
-                    self.path.parent.rmdir()
+        if not self.is_ours():
+            return
+        self.empty()
+        # The marker goes after all that it stands for, so that a removal that was killed can be done again; the lock goes
+        # last, so that nobody takes what is half gone for an abandoned lab.
+        for name in (_MARKER_FILE, _LOCK_FILE):
+            (self.path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a new lab may have begun in it
+            self.path.rmdir()
+            if self.path.parent.name == _PARENT:  # which we may have made
+                self.path.parent.rmdir()
 
     def empty(self) -> None:
         """Delete what an earlier lab has left, but not the directory."""
@@ -118,7 +143,9 @@ class StateDirectory:
 
     def is_ours(self) -> bool:
         """Whether a lab made this directory."""
-        return (self.path / _MARKER_FILE).is_file() and (self.path / _MARKER_FILE).read_text() == _MARKER
+        with contextlib.suppress(OSError):
+            return (self.path / _MARKER_FILE).read_text() == _MARKER
+        return False
 
     def secret(self, name: str) -> Path:
         """The file, readable by its owner alone, that holds the password `name`; made at the first call."""
@@ -135,8 +162,8 @@ class StateDirectory:
                 f"{self.path} holds files that are not a lab's: choose an empty or a new directory with --state-dir"
             )
 
-    def _take_lock(self) -> None:
-        lock = (self.path / _LOCK_FILE).open("w")
+    def _take_lock(self, mode: Literal["w", "r+"]) -> None:
+        lock = (self.path / _LOCK_FILE).open(mode)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

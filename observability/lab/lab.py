@@ -131,11 +131,10 @@ class Lab:
         state = self.state
         if state and state.phase != "detached" and state.owner_pid != os.getpid():
             stop([state.owner], timeout_seconds=_OWNER_SECONDS)
-        if not self._state.is_ours():
-            return state is not None
-        self._state.claim()
-        self._take_down()
-        return True
+        if self._state.take_over():
+            self._take_down()
+            return True
+        return state is not None
 
     def clear_if_abandoned(self) -> None:
         """
@@ -146,8 +145,7 @@ class Lab:
 
         """
         state = self.state
-        if self._state.is_ours() and not (state and state.phase == "detached"):
-            self._state.claim()
+        if not (state and state.phase == "detached") and self._state.take_over():
             self._take_down()
 
     def _start(self, told: Listener) -> None:

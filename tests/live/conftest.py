@@ -28,8 +28,8 @@ def lab_state() -> Iterator[StateDirectory]:
     state = StateDirectory(temporary_directory())
     state.claim()
     yield state
-    state.release()
     state.remove()
+    state.release()
 
 
 @pytest.fixture(scope="session")

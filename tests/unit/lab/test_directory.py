@@ -129,3 +129,21 @@ def test_what_was_abandoned_is_cleared(monkeypatch: pytest.MonkeyPatch, tmp_path
     clear_abandoned()
     assert [state.path.exists() for state in (abandoned, used, foreign)] == [False, True, True]
     used.release()
+
+
+def test_a_removal_that_was_killed_is_finished(state: StateDirectory) -> None:
+    """Whatever has gone already, what is left is still known as a lab's, and goes away."""
+    state.secret("one")
+    state.empty()
+    assert (state.is_ours(), sorted(path.name for path in state.path.iterdir())) == (True, ["lab", "lock"])
+    state.release()
+    assert (Lab(state.path).down(), state.path.exists()) == (True, False)
+
+
+def test_what_is_being_removed_is_not_taken_over(state: StateDirectory) -> None:
+    """A directory that its lab is just deleting does not come back."""
+    other = StateDirectory(state.path)
+    with pytest.raises(LabError, match="another lab is using"):
+        other.take_over()
+    state.remove()
+    assert (other.take_over(), state.path.exists()) == (False, False)
