@@ -38,6 +38,7 @@ class Worker:
         self.name, self._lock = directory.take_seat(run)
         self._errors = OwnErrors("workers")
         self._pause = _SHORTEST_PAUSE_SECONDS
+        self._left = False
         self.cells = Cells(directory.stem(self.name), {"pid": os.getpid(), "since": time.time()})
         self._mirror = Mirror(self.cells)
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -67,7 +68,10 @@ class Worker:
         ]
 
     def leave(self) -> None:
-        """Give up the seat; what was counted stays."""
+        """Give up the seat, once; what was counted stays."""
+        if self._left:
+            return
+        self._left = True
         registry.count_in(None)
         with contextlib.suppress(Exception):  # at the end of a process anything may be gone already
             self.tell()
