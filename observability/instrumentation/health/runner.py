@@ -104,13 +104,12 @@ class Runner:
         if self._is_running():
             return STILL_RUNNING, ""
         work = self._work = asyncio.create_task(self._ask())
+        work.add_done_callback(_fetch)
         try:
             await asyncio.wait({work}, timeout=self.check.timeout_seconds)
         finally:
-            if not work.done():
-                # It may take its time to end, or not end at all; nobody waits for that.
-                work.cancel()
-                work.add_done_callback(_ignore)
+            # It may take its time to end, or not end at all; nobody waits for that.
+            work.cancel()
         if not work.done():
             return TIMEOUT, ""
         if work.cancelled():
@@ -142,7 +141,7 @@ class Runner:
         return bool(self._errand and not self._errand.over)
 
 
-def _ignore(work: asyncio.Task[Any]) -> None:
-    """What comes after the timeout is of no interest, but must be fetched."""
+def _fetch(work: asyncio.Task[Any]) -> None:
+    """What comes when nobody waits any more is of no interest, but must be fetched."""
     if not work.cancelled():
         work.exception()
