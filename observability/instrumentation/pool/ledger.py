@@ -15,12 +15,12 @@ import weakref
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, MutableSequence
-from operator import add
+from operator import add, attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from observability.instrumentation.pool import metrics
 from observability.instrumentation.pool.reasons import Outcome, outcome
-from observability.instrumentation.pool.slot import Slot, holds
+from observability.instrumentation.pool.slot import Slot, holds, nobody
 from observability.metrics import Histogram, Metric
 
 if TYPE_CHECKING:
@@ -32,15 +32,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger("observability.instrumentation.pool")
 
 Key: TypeAlias = tuple[Metric, tuple[str, ...]]
-_COUNTED: tuple[Key, ...] = (
+_numbers: Callable[[Slot], tuple[Any, ...]] = attrgetter("waits", "uses", "quick", "waited", "used", "collected")
+_NONE = ([(0,) * (len(metrics.WAIT_BUCKETS) + 1)], [(0,) * (len(metrics.USE_BUCKETS) + 1)], (), (), (), ())
+
+COUNTED: tuple[Key, ...] = (
     *((metric, ()) for metric in (
         metrics.TIMEOUTS, metrics.CANCELLED_WAITS, metrics.CONNECTS, metrics.DETACHED, metrics.PRE_PING_FAILURES,
         metrics.DISCONNECTS, metrics.READ_ONLY_ERRORS, metrics.LISTENER_ERRORS,
     )),
     *((metrics.FAILED_CONNECTS, (reason.value,)) for reason in metrics.CONNECT_FAILURES),
     *((metrics.CLOSES, (reason.value,)) for reason in metrics.Close),
-    *((metrics.INVALIDATIONS, (kind, reason.value)) for kind in metrics.KINDS for reason in metrics.Invalidation),
+    *((metrics.INVALIDATIONS, ("hard", reason.value)) for reason in metrics.Invalidation),
+    (metrics.INVALIDATIONS, ("soft", metrics.Invalidation.REQUESTED.value)),
 )  # fmt: skip
+"""What is told from the start, as a rate needs the 0 before the first."""
 
 
 class Totals(NamedTuple):
@@ -105,7 +110,7 @@ class Ledger:
             self._vain = shared.observations(metrics.WAIT_TIME)
             self._creates = shared.observations(metrics.CREATE_TIME)
             self._adopted_returns = shared.adopted_returns()
-            self._counts = shared.counts(_COUNTED)
+            self._counts = shared.counts(COUNTED)
 
     def count(self, metric: Metric, *labels: str) -> None:
         """Count one happening."""
@@ -146,7 +151,8 @@ class Ledger:
             with self._lock:
                 slot.adopted = 0.0
                 self._adopted_returns[0] += 1
-        elif slot.open and record.dbapi_connection is None:  # setting up its new connection has failed
+        elif slot.open and record.dbapi_connection is None and not slot.users_now():
+            # Setting up its new connection has failed; one with users is being detached, which is told elsewhere.
             slot.open = False
             self.count(metrics.CLOSES, metrics.Close.LOST)
 
@@ -193,24 +199,24 @@ class Ledger:
             self._bury()
             slots = list(self._slots)
             for slot in slots:
-                if slot.is_stillborn():
+                if slot.proxy is nobody and slot.is_stillborn():
                     slot.open = False
                     self.count(metrics.CLOSES, metrics.Close.LOST)
             counts = dict(self._counts)
             vain, vainly = list(self._vain.counts), self._vain.sum
             returns = self._adopted_returns[0] - counts[metrics.DETACHED, ()]
             creates = Histogram(tuple(self._creates.counts), self._creates.sum)
-        waits = _sums([slot.waits for slot in slots], len(metrics.WAIT_BUCKETS) + 1)
-        waits[0] += sum(slot.quick for slot in slots)
-        uses = _sums([slot.uses for slot in slots], len(metrics.USE_BUCKETS) + 1)
+        waits_of, uses_of, quick, waited, used, collected = zip(*map(_numbers, slots), strict=True) if slots else _NONE
+        waits, uses = list(map(sum, zip(*waits_of, strict=True))), list(map(sum, zip(*uses_of, strict=True)))
+        waits[0] += sum(quick)
         return Totals(
             counts=counts,
-            waits=Histogram(list(map(add, waits, vain)), sum(slot.waited for slot in slots) + vainly),
-            uses=Histogram(uses, sum(slot.used for slot in slots)),
+            waits=Histogram(list(map(add, waits, vain)), sum(waited) + vainly),
+            uses=Histogram(uses, sum(used)),
             creates=creates,
             checkouts=sum(waits),
             checkins=sum(uses) + returns,
-            collected=sum(slot.collected for slot in slots),
+            collected=sum(collected),
         )
 
     def broke(self, error: Exception) -> None:
@@ -262,7 +268,3 @@ def _burial(dead: deque[Slot], slot: Slot) -> Callable[[object], None]:
         dead.append(slot)
 
     return note
-
-
-def _sums(rows: list[list[int]], width: int) -> list[int]:
-    return list(map(sum, zip(*rows, strict=True))) if rows else [0] * width
