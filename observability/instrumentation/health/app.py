@@ -87,8 +87,15 @@ class HealthApp:
                 self._health.begin()
             await send(message)
 
+        async def receive_noting() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                # Before the application closes what the checks use.
+                await self._health.close()
+            return message
+
         try:
-            await (self.app or _nothing)(scope, receive, send_noting)
+            await (self.app or _nothing)(scope, receive_noting, send_noting)
         finally:
             # An application that knows no lifespan says so with an exception; the server then starts without it.
             self._health.started = True

@@ -72,6 +72,12 @@ class Runner:
         # Who asks may go away; the check goes on for the others.
         return await asyncio.shield(run)
 
+    async def settled(self) -> None:
+        """Wait until no run is under way."""
+        run = self._run
+        if run and not run.done() and run.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait({run})
+
     def samples(self) -> Iterator[Sample]:
         """What is known about the dependency now."""
         labels = (self.check.name,)

@@ -80,6 +80,11 @@ class ServerHealth:
         if self._delay:
             self._delay.remove()
 
+    async def close(self) -> None:
+        """Renew nothing any more, and wait for what is under way, which ends by its timeout."""
+        self.end()
+        await asyncio.gather(*(runner.settled() for runner in self.runners))
+
     def collect(self) -> tuple[Batch, ...]:
         """The samples of this moment."""
         samples: list[Sample] = list(metrics.STATE.states(self.state, tuple(State)))

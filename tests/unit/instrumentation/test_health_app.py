@@ -203,6 +203,32 @@ async def test_start_and_end() -> None:
         await renewing
 
 
+async def test_checks_end_before_the_application() -> None:
+    """What an application closes at its end is no longer used by a check."""
+    entered, leave, ended = asyncio.Event(), asyncio.Event(), []
+
+    async def slow() -> None:
+        entered.set()
+        await leave.wait()
+        ended.append("check")
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        ended.append("application")
+
+    messages: asyncio.Queue[Message] = asyncio.Queue()
+    health = make(HealthCheck("slow", slow, timeout_seconds=30), app=app)
+    life = asyncio.create_task(health({"type": "lifespan"}, messages.get, Wire().send))
+    messages.put_nowait({"type": "lifespan.startup"})
+    await entered.wait()
+    messages.put_nowait({"type": "lifespan.shutdown"})
+    asyncio.get_running_loop().call_later(0.02, leave.set)
+    await life
+    assert ended == ["check", "application"]
+
+
 async def test_an_application_that_knows_no_start() -> None:
     """Such an application is ready when it is asked; the server sees its exception as ever."""
 
