@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from observability.errors import InstrumentationError
-from observability.instrumentation.health import metrics, runner
+from observability.instrumentation.health import database, metrics, runner
 from observability.instrumentation.health.check import HealthCheck
 from observability.instrumentation.health.database import PoolExhaustedError, refuse_if_exhausted
 from observability.instrumentation.health.reasons import reason
@@ -289,6 +289,49 @@ async def test_an_engine(kind: str, tmp_path: Any) -> None:
     assert (await through.renew()).ok
     sync_engine.dispose()
     await async_engine.dispose()
+
+
+class Client:
+    """A client for threads, as far as a check knows it."""
+
+    def ping(self) -> bool:
+        """Answer."""
+        return True
+
+
+class AsyncClient:
+    """A client for asyncio, which is told by where its class is from."""
+
+    async def ping(self) -> bool:
+        """Answer."""
+        return True
+
+
+AsyncClient.__module__ = "redis.asyncio.client"
+
+
+@pytest.mark.parametrize("client", [Client(), AsyncClient()], ids=["threads", "asyncio"])
+async def test_redis(client: Any) -> None:
+    """A PING of either client is a check; that for threads blocks no event loop."""
+    each = Runner(HealthCheck.redis(client))
+    assert (await each.result()).ok
+    assert (each._errand is not None) is isinstance(client, Client)
+
+
+async def test_a_connection_that_breaks_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """A new connection whose question fails is not left open."""
+    engine = create_engine(f"sqlite:///{tmp_path}/x.db")
+    ended: list[Any] = []
+
+    def terminate(connection: Any) -> None:
+        ended.append(connection)
+        connection.close()
+
+    monkeypatch.setattr(database, "_QUESTION", "SELECT nonsense")
+    monkeypatch.setattr(engine.dialect, "do_terminate", terminate)
+    result = await Runner(HealthCheck.connection(engine)).result()
+    assert (result.ok, len(ended)) == (False, 1)
+    engine.dispose()
 
 
 @pytest.mark.parametrize("make", [HealthCheck.pool, HealthCheck.connection, HealthCheck.redis])

@@ -381,6 +381,41 @@ async def test_a_broken_resolver_is_not_the_applications_problem(name: str, capl
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize("app", [answering(OK, part()), answering(OK), raising], ids=["answered", "half", "raised"])
+async def test_bugs_of_our_own_stay_here(app: ASGIApp, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks in the counting, the application's messages and errors pass as ever, and the break is counted."""
+    wrapped, bare = RequestMetrics(app, name=name), app
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("observability.instrumentation.requests.ledger.Tally.observations", fail)
+    monkeypatch.setattr("observability.instrumentation.requests.ledger.Ledger.count", fail)
+    sent, errors = [], []
+    for each in (wrapped, bare):
+        wire = Wire(REQUEST)
+        try:
+            await each(http_scope(), wire.receive, wire.send)
+        except Exception as error:  # noqa: BLE001 -- compared below
+            errors.append(repr(error))
+        sent.append(wire.sent)
+    assert sent[0] == sent[1]
+    assert len(set(errors)) <= 1
+    assert wrapped._ledger.errors.sample().value == 1
+
+
+async def test_a_runtime_that_cannot_be_watched(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The application starts all the same."""
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("observability.instrumentation.runtime.monitor.runtime_metrics", fail)
+    wrapped = RequestMetrics(answering({"type": "lifespan.startup.complete"}), name=name)
+    assert await drive(wrapped, {"type": "lifespan"}) == [{"type": "lifespan.startup.complete"}]
+    assert wrapped._ledger.errors.sample().value == 1
+
+
 async def test_nothing_is_kept(name: str) -> None:
     """An application that is gone leaves nothing, nor does a request."""
 
