@@ -43,8 +43,8 @@ def replicated(lab_state: StateDirectory) -> Iterator[Replicated]:
         yield Replicated(pair, line)
         pair.stop()
     registry.stop_all()
-    state.release()
     state.remove()
+    state.release()
 
 
 def role(page: Page, metric: Metric, server: str) -> str:

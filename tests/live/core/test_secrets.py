@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,10 @@ def test_running_exporter_tells_no_secret(postgres: PostgresPair, redis: RedisPa
     configured, env, secrets = targets(postgres, redis, tmp_path)
     with exporter(tmp_path, configured, env) as process:
         pages = [process.get(path).text for path in PAGES]
-        explained = {
-            name: process.get(f"/probe?target={name}&debug=1").text for name in (t["name"] for t in configured)
-        }
+        names = [target["name"] for target in configured]
+        with ThreadPoolExecutor(8) as pool:
+            looks = pool.map(lambda name: process.get(f"/probe?target={name}&debug=1").text, names)
+            explained = dict(zip(names, looks, strict=True))
         page = process.scrape()
         listed = list(command_lines())
     right = {name for name in explained if name.endswith("right")}
