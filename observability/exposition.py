@@ -129,7 +129,7 @@ def _answer(method: str, path: str, accept: str, accept_encoding: str, sources: 
     if method not in {"GET", "HEAD"}:
         return _Answer(405, (("content-type", _PLAIN), ("allow", "GET, HEAD")), b"Metrics are read with GET.\n")
     try:
-        batches = membership.collect() if sources is None else _of_this_process(sources)
+        batches = membership.collect() if sources is None else list(_of_this_process(sources))
     except InstrumentationError as error:
         # Better no answer than one worker's figures in place of all.
         return _Answer(503, (("content-type", _PLAIN),), f"{error}\n".encode())

@@ -12,6 +12,7 @@ _AREAS = {
     "alerts": ("dashboards", "Render alert rules, Alertmanager's configuration and runbooks."),
     "dashboards": ("dashboards", "Export Grafana dashboards and their provisioning."),
     "failover": ("failover", "Run the failover controller, and ask what it saw and decided."),
+    "run": ("instrument", "Run a program with every SQLAlchemy engine in it instrumented."),
     "lab": ("lab", "A real highly available stack on this machine: up, status, fault, down."),
 }
 """Sub-commands with the extra that they need and their line in --help; the file is observability/cli/NAME.py."""

@@ -162,14 +162,14 @@ class Directory:
 
 def of_supervisor(pid: int, environ: Mapping[str, str]) -> Directory:
     """Where the workers of a supervisor meet; what dead supervisors have left is removed."""
-    base = _base(environ) / f"ha-observability-{os.geteuid()}"
+    base = memory_or_temporary(environ) / f"ha-observability-{os.geteuid()}"
     Directory(base).prepare()
     _remove_abandoned(base)
     return Directory(base / f"{pid}-{started(pid) or 0}")
 
 
-def _base(environ: Mapping[str, str]) -> Path:
-    """Memory, where the system has such a place."""
+def memory_or_temporary(environ: Mapping[str, str]) -> Path:
+    """Where files for a while are: in memory, where the system has such a place."""
     for place in (environ.get("XDG_RUNTIME_DIR"), "/dev/shm"):  # noqa: S108 -- a directory in it is made for us alone
         if place and os.access(place, os.W_OK):
             return Path(place)
