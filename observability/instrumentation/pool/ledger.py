@@ -13,7 +13,6 @@ import threading
 import time
 import weakref
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, MutableSequence
 from operator import add, attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -86,9 +85,9 @@ class Ledger:
         self.since = time.time()
         self._shared: Shared | None = None
         self._slots: list[Slot] = []
-        self._dead: deque[Slot] = deque()
+        self._dead: list[Slot] = []
         self._spare: list[Slot] = []
-        self._counts: dict[Key, int] = dict.fromkeys(_COUNTED, 0)
+        self._counts: dict[Key, int] = dict.fromkeys(COUNTED, 0)
         self._vain = _Observations(metrics.WAIT_BUCKETS)
         self._creates = _Observations(metrics.CREATE_BUCKETS)
         self._adopted_returns: MutableSequence[int] | memoryview[int] = [0]
@@ -239,7 +238,7 @@ class Ledger:
     def _bury(self) -> None:
         """Make the slots of records that are gone available to new ones; the caller holds the lock."""
         while self._dead:
-            slot = self._dead.popleft()
+            slot = self._dead.pop()
             if slot.open:
                 self.count(metrics.CLOSES, metrics.Close.LOST.value)
             slot.clear()
@@ -261,7 +260,7 @@ class _Observations:
         self.sum += seconds
 
 
-def _burial(dead: deque[Slot], slot: Slot) -> Callable[[object], None]:
+def _burial(dead: list[Slot], slot: Slot) -> Callable[[object], None]:
     """What to do when a record dies. It may die anywhere, so nothing is done but noting it, which needs no lock."""
 
     def note(_: object) -> None:

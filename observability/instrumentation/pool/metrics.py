@@ -44,8 +44,6 @@ class Invalidation(StrEnum):
     ERROR = "error"
 
 
-KINDS = ("hard", "soft")
-
 CONNECT_FAILURES = (
     Reason.REFUSED, Reason.UNREACHABLE, Reason.DNS, Reason.TLS, Reason.AUTH, Reason.DATABASE, Reason.PERMISSION,
     Reason.TOO_MANY_CONNECTIONS, Reason.STARTING, Reason.STOPPING, Reason.HUNG, Reason.CLOSED, Reason.ERROR,

@@ -20,8 +20,8 @@ UNKNOWN_NODE: Node = ("unknown", "", "")
 FOREVER = float("inf")
 
 
-def _nothing() -> None:
-    """What a dead weak reference gives."""
+def nobody() -> None:
+    """What a reference to what is gone gives."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +41,7 @@ class Slot:
     used: float = 0.0
     collected: int = 0
 
-    record: Callable[[], ConnectionPoolEntry | None] = _nothing
+    record: Callable[[], ConnectionPoolEntry | None] = nobody
     """Weak: the record that has this slot now. What follows is about it, what precedes is not."""
     open: bool = False
     """Whether a connection was opened that has not been closed."""
@@ -51,7 +51,7 @@ class Slot:
     """When the connection was handed out, by the monotonic clock; 0 while it is not."""
     adopted: float = 0.0
     """When the connection was found to be out already, 0 if it was not."""
-    proxy: Callable[[], object] = _nothing
+    proxy: Callable[[], object] = nobody
     """Weak: what was handed out."""
     users: list[tuple[Callable[[], Any], float]] = field(default_factory=list)
     """Only where several hold one connection at a time: what each was handed (weak), and when."""
@@ -62,7 +62,7 @@ class Slot:
 
     def clear(self) -> None:
         """Forget the record, but not what was counted."""
-        self.record = self.proxy = _nothing
+        self.record = self.proxy = nobody
         self.open = self.invalidated = False
         self.taken = self.adopted = 0.0
         self.users, self.place = [], ()
@@ -70,7 +70,7 @@ class Slot:
 
     def is_stillborn(self) -> bool:
         """Whether the record's first connection was closed without a word, as setting it up had failed."""
-        if not self.open or self.proxy is not _nothing:
+        if not self.open or self.proxy is not nobody:
             return False
         record = self.record()
         return record is not None and record.dbapi_connection is None

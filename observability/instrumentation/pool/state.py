@@ -6,7 +6,6 @@ Where SQLAlchemy has no public way to a figure, its private attribute is read; i
 
 from __future__ import annotations
 
-from collections import Counter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,12 +18,12 @@ from sqlalchemy.pool import (
     StaticPool,
 )
 
+from observability.instrumentation.pool.slot import FOREVER, Node, Slot
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy.pool import ConnectionPoolEntry
-
-    from observability.instrumentation.pool.slot import Node, Slot
 
 
 class State(NamedTuple):
@@ -39,26 +38,25 @@ class State(NamedTuple):
     idle_capacity: int | None
     waiting: int | None
     oldest_seconds: float | None
-    nodes: Counter[Node]
+    nodes: dict[Node, int]
 
 
 def read(pool: Pool, slots: Iterable[tuple[Slot, ConnectionPoolEntry]]) -> State:
     """The state of the live pool of an engine, and of what earlier pools of the engine have left open."""
     used = idle = disposed = out = 0
-    oldest: float | None = None
-    nodes: Counter[Node] = Counter()
+    oldest = FOREVER
+    nodes: dict[Node, int] = {}
     for slot, record in slots:
-        since = min(out_since(slot, record), default=None)
-        if since is not None and (oldest is None or since < oldest):
-            oldest = since
+        since = _since(slot, record)
+        oldest = min(oldest, since)
         live = pool_of(record, pool) is pool
-        out += live and since is not None
+        out += live and since < FOREVER
         if record.dbapi_connection is None:
             continue
-        nodes[slot.node] += 1
+        nodes[slot.node] = nodes.get(slot.node, 0) + 1
         if not live:
             disposed += 1
-        elif since is not None:
+        elif since < FOREVER:
             used += 1
         else:
             idle += 1
@@ -72,7 +70,7 @@ def read(pool: Pool, slots: Iterable[tuple[Slot, ConnectionPoolEntry]]) -> State
         capacity=capacity,
         idle_capacity=idle_capacity,
         waiting=_waiting(pool),
-        oldest_seconds=None if oldest is None else max(0.0, perf_counter() - oldest),
+        oldest_seconds=None if oldest == FOREVER else max(0.0, perf_counter() - oldest),
         nodes=nodes,
     )
 
@@ -96,7 +94,15 @@ def out_since(slot: Slot, record: ConnectionPoolEntry) -> list[float]:
     """When the connection was handed out to each who has it now; where that is unknown, when it was first seen out."""
     if slot.users:
         return [taken for _, taken in slot.users_now()]
-    return [slot.taken or slot.adopted or perf_counter()] if record.in_use else []
+    since = _since(slot, record)
+    return [since] if since < FOREVER else []
+
+
+def _since(slot: Slot, record: ConnectionPoolEntry) -> float:
+    """When the connection was handed out, `FOREVER` if it was not."""
+    if slot.users:
+        return min((taken for _, taken in slot.users_now()), default=FOREVER)
+    return (slot.taken or slot.adopted or perf_counter()) if record.in_use else FOREVER
 
 
 def _limits(pool: Pool) -> tuple[int | None, int | None]:
