@@ -51,10 +51,13 @@ def serve(listening: socket.socket, directory: Directory, program: int) -> None:
     """Serve until the program has ended, and every worker of it."""
     server = _Server(listening)
     server.set_app(wsgi_metrics_app([Group(directory).collect]))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(_LOOK_SECONDS,), daemon=True).start()
     _wait_for(program)
     while directory.somebody_lives():
         time.sleep(_LOOK_SECONDS)
+    # Before the files go: who finds them gone may take the port.
+    server.shutdown()
+    server.server_close()
 
 
 def main() -> None:
