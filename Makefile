@@ -8,7 +8,7 @@ ARGS ?=
 export PYTHON
 
 LAB_PROGRAMS := prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager haproxy=haproxy
-TEST_PROGRAMS := $(LAB_PROGRAMS) promtool=prometheus amtool=prometheus-alertmanager
+TEST_PROGRAMS := $(LAB_PROGRAMS) promtool=prometheus amtool=prometheus-alertmanager openssl=openssl
 BENCH_PROGRAMS := prometheus-postgres-exporter=prometheus-postgres-exporter \
 	prometheus-redis-exporter=prometheus-redis-exporter valgrind=valgrind
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from observability.cli.exporter import ConfigOption, listening_socket, settings_or_exit
+from observability.cli.exporter import ConfigOption, LogLevel, listening_socket, settings_or_exit
 from observability.connect import Secret, Target
 from observability.errors import FailoverError, TargetError
 from observability.failover import words
@@ -47,7 +47,7 @@ def serve(
     listen: Annotated[
         str | None, typer.Option(help="HOST:PORT to serve on; wins over the file.", show_default=False)
     ] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[LogLevel, typer.Option(help="Least severe messages to log.")] = LogLevel.INFO,
 ) -> None:
     """
     Take alerts from Alertmanager, look at the servers, and write down what would be done.

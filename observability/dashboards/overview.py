@@ -26,7 +26,8 @@ from observability.probes import http
 from observability.probes.cluster import BACKLOG, LAG, PRIMARIES, REDIS_BACKLOG, TARGETS
 from observability.probes.postgres.activity import CONNECTIONS, CONNECTIONS_MAX, TRANSACTION_AGE
 from observability.probes.postgres.replication import RECEIVER_STREAMING
-from observability.probes.postgres.server import ROLE, TIMELINE
+from observability.probes.postgres.server import ROLE
+from observability.probes.postgres.timeline import TIMELINE
 from observability.probes.redis.replication import LINK_UP
 from observability.probes.redis.replication import ROLE as REDIS_ROLE
 from observability.probes.redis.server import MEMORY_USED

@@ -12,7 +12,7 @@ from observability.errors import Reason
 from observability.export.prometheus import OPENMETRICS, TEXT
 from observability.exporter import deadline, explain, exposition
 from observability.metrics import Batch
-from observability.probes.postgres.server import TIMELINE
+from observability.probes.postgres.timeline import TIMELINE
 from observability.probes.probe import Answer, Failure
 from observability.scrape import Look
 

@@ -1,4 +1,4 @@
-"""Which PostgreSQL this is: version, start, role, timeline, system identifier."""
+"""Which PostgreSQL this is: version, start, role, system identifier."""
 
 from __future__ import annotations
 
@@ -29,25 +29,12 @@ ROLE = Metric(
     help="1 for the role that the server has now, 0 for the other; a standby is in recovery.",
     labels=("role",),
 )
-TIMELINE = Metric(
-    name="ha.postgres.timeline",
-    kind="gauge",
-    help="Timeline that the server writes or follows; a promotion makes it one higher.",
-)
 
-# The control file learns of a new timeline only at the next checkpoint; the names of the WAL segments know it at once.
-# A standby's receiver knows it too; the directory is read only where there is none.
 QUERY = """
 SELECT current_setting('server_version') AS version,
        extract(epoch FROM pg_postmaster_start_time())::float8 AS started,
        pg_is_in_recovery() AS in_recovery,
-       (SELECT system_identifier FROM pg_control_system())::text AS system_identifier,
-       CASE WHEN pg_is_in_recovery()
-            THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver),
-                          (SELECT max(('x' || left(name, 8))::bit(32)::int4) FROM pg_ls_waldir()
-                           WHERE name ~ '^[0-9A-F]{24}$'))
-            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int
-       END AS timeline
+       (SELECT system_identifier FROM pg_control_system())::text AS system_identifier
 """
 
 
@@ -57,8 +44,7 @@ def read(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sample]:
     yield INFO.sample(1, row["system_identifier"], str(row["version"]).split(" ", 1)[0])
     yield START_TIME.sample(row["started"])
     yield from ROLE.states("standby" if row["in_recovery"] else "primary", ROLES)
-    yield from TIMELINE.known(row["timeline"])
 
 
-METRICS = (INFO, START_TIME, ROLE, TIMELINE)
+METRICS = (INFO, START_TIME, ROLE)
 PROBE = Probe("postgres.server", "postgres", QUERY, read, METRICS)

@@ -17,7 +17,8 @@ from observability.lab.registry import Registry
 from observability.metrics import Metric
 from observability.probes.cluster import BACKLOG, LAG, MASTERS, PRIMARIES, REDIS_BACKLOG
 from observability.probes.postgres.replication import RECEIVER_STREAMING
-from observability.probes.postgres.server import ROLE, TIMELINE
+from observability.probes.postgres.server import ROLE
+from observability.probes.postgres.timeline import TIMELINE
 from observability.probes.redis import replication as redis_replication
 from tests.live.core.conftest import Scrape, Scraping, postgres_target, redis_target
 from tests.live.core.page import Page

@@ -16,7 +16,7 @@ from observability import catalogue
 from observability.cli import app
 from observability.cli import exporter as exporter_commands
 from observability.cli import metrics as metrics_command
-from observability.probes.postgres.server import TIMELINE
+from observability.probes.postgres.timeline import TIMELINE
 
 MODULES = (exporter_commands, metrics_command)
 """They add their commands to `app` when they are imported."""

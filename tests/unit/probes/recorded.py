@@ -24,9 +24,9 @@ PRIMARY: dict[str, Rows] = {
             "started": 1795364791.486773,
             "in_recovery": False,
             "system_identifier": SYSTEM,
-            "timeline": 1,
         }
     ],
+    "postgres.timeline": [{"timeline": 1}],
     "postgres.activity": [
         {
             "state": "active",
@@ -88,9 +88,9 @@ STANDBY: dict[str, Rows] = {
             "started": 1795364792.951394,
             "in_recovery": True,
             "system_identifier": SYSTEM,
-            "timeline": 1,
         }
     ],
+    "postgres.timeline": [{"timeline": 1}],
     "postgres.activity": [
         {
             "state": "active",

@@ -8,7 +8,7 @@ import pytest
 
 from observability.errors import Reason, TargetError
 from observability.metrics import Sample
-from observability.probes.postgres import activity, replication, senders, server
+from observability.probes.postgres import activity, replication, senders, server, timeline
 from observability.probes.probe import Probe
 from tests.unit.probes.recorded import CUT_STANDBY, PRIMARY, STANDBY, SYSTEM, Rows
 
@@ -35,13 +35,12 @@ class TestServer:
     """Which PostgreSQL this is."""
 
     def test_primary(self) -> None:
-        """A primary with its version, cluster, start and timeline."""
+        """A primary with its version, cluster and start."""
         assert read(server.PROBE, PRIMARY) == [
             server.INFO.sample(1, SYSTEM, "16.14"),
             server.START_TIME.sample(1795364791.486773),
             server.ROLE.sample(1.0, "primary"),
             server.ROLE.sample(0.0, "standby"),
-            server.TIMELINE.sample(1),
         ]
 
     def test_standby(self) -> None:
@@ -56,10 +55,17 @@ class TestServer:
         rows = changed(PRIMARY["postgres.server"], version="15.14 (Debian 15.14-0+deb12u1)")
         assert next(iter(server.read(rows))) == server.INFO.sample(1, SYSTEM, "15.14")
 
+
+class TestTimeline:
+    """Which timeline it writes or follows."""
+
+    def test_both_roles(self) -> None:
+        """A primary and its standby are on one timeline."""
+        assert read(timeline.PROBE, PRIMARY) == read(timeline.PROBE, STANDBY) == [timeline.TIMELINE.sample(1)]
+
     def test_unknown_timeline_is_absent(self) -> None:
         """A timeline that the server cannot tell is no sample."""
-        rows = changed(PRIMARY["postgres.server"], timeline=None)
-        assert [sample.metric for sample in server.read(rows)].count(server.TIMELINE) == 0
+        assert list(timeline.read([{"timeline": None}])) == []
 
 
 class TestActivity:
