@@ -68,7 +68,10 @@ def opentelemetry(engine: Engine) -> object:
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
     reader = InMemoryMetricReader()
-    SQLAlchemyInstrumentor().instrument(engine=engine, meter_provider=MeterProvider([reader]), skip_dep_check=True)
+    instrumentor = SQLAlchemyInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.uninstrument()  # it takes no second engine: it says so in the log, and does nothing
+    instrumentor.instrument(engine=engine, meter_provider=MeterProvider([reader]), skip_dep_check=True)
     return reader
 
 

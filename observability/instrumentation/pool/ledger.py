@@ -146,14 +146,14 @@ class Ledger:
 
     def returned_unnoticed(self, slot: Slot, record: ConnectionPoolEntry) -> None:
         """A record came back that was not seen going out."""
-        if slot.adopted:  # it was out already when the instrumentation began
-            with self._lock:
+        with self._lock:
+            if slot.adopted:  # it was out already when the instrumentation began
                 slot.adopted = 0.0
                 self._adopted_returns[0] += 1
-        elif slot.open and record.dbapi_connection is None and not slot.users_now():
-            # Setting up its new connection has failed; one with users is being detached, which is told elsewhere.
-            slot.open = False
-            self.count(metrics.CLOSES, metrics.Close.LOST)
+            elif slot.open and record.dbapi_connection is None and not slot.users_now():
+                # Setting up its new connection has failed; one with users is being detached, which is told elsewhere.
+                slot.open = False
+                self.count(metrics.CLOSES, metrics.Close.LOST)
 
     def detached(self, connection: object, proxy: Callable[[], object]) -> None:
         """A connection left the pool; `proxy` is the weak reference to whoever has it now."""

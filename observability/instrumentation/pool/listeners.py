@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from observability.instrumentation.pool import metrics
 from observability.instrumentation.pool.metrics import Close
 from observability.instrumentation.pool.reasons import READ_ONLY, invalidation, sqlstate
+from observability.instrumentation.pool.slot import nobody
 from observability.instrumentation.pool.state import pool_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Listeners:
         if slot.open:
             # The last one was closed without a word, because setting it up had failed.
             self.ledger.count(metrics.CLOSES, Close.LOST)
-        slot.open = True
+        slot.open, slot.proxy = True, nobody
         self.ledger.count(metrics.CONNECTS)
         # SQLAlchemy notes the start by the wall clock, which may be set back while the connection is opened.
         self.ledger.created(max(0.0, time.time() - record.starttime))  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from observability.instrumentation.pool.classes import follow, leave, monitor_of
 from observability.instrumentation.pool.ledger import Ledger
 from observability.instrumentation.pool.listeners import Listeners
 from observability.instrumentation.pool.samples import samples
-from observability.instrumentation.pool.slot import FOREVER, Slot
+from observability.instrumentation.pool.slot import FOREVER, Slot, somebody
 from observability.instrumentation.pool.state import State, out_since, read, records_of
 from observability.metrics import Batch, Metric
 
@@ -128,7 +128,8 @@ class PoolMonitor:
 
     def _adopt(self, record: ConnectionPoolEntry) -> None:
         slot = self.ledger.slot(record)
-        slot.open = slot.open or record.dbapi_connection is not None
+        if record.dbapi_connection is not None and not slot.open:
+            slot.open, slot.proxy = True, somebody
         if record.in_use and not slot.taken:
             slot.adopted = perf_counter()
             slot.proxy = getattr(record, "fairy_ref", slot.proxy)

@@ -24,6 +24,10 @@ def nobody() -> None:
     """What a reference to what is gone gives."""
 
 
+def somebody() -> None:
+    """What a reference to whoever had the connection before anybody looked gives."""
+
+
 @dataclass(slots=True, eq=False)
 class Slot:
     """
@@ -52,7 +56,7 @@ class Slot:
     adopted: float = 0.0
     """When the connection was found to be out already, 0 if it was not."""
     proxy: Callable[[], object] = nobody
-    """Weak: what was handed out."""
+    """Weak: what was handed out last; `nobody` while a new connection has not been handed out yet."""
     users: list[tuple[Callable[[], Any], float]] = field(default_factory=list)
     """Only where several hold one connection at a time: what each was handed (weak), and when."""
     place: tuple[str, ...] = ()
@@ -69,7 +73,7 @@ class Slot:
         self.node, self.look_at = UNKNOWN_NODE, FOREVER
 
     def is_stillborn(self) -> bool:
-        """Whether the record's first connection was closed without a word, as setting it up had failed."""
+        """Whether a new connection was closed without a word, as setting it up had failed."""
         if not self.open or self.proxy is not nobody:
             return False
         record = self.record()

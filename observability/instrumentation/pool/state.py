@@ -18,7 +18,7 @@ from sqlalchemy.pool import (
     StaticPool,
 )
 
-from observability.instrumentation.pool.slot import FOREVER, Node, Slot
+from observability.instrumentation.pool.slot import FOREVER, Node, Slot, nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,7 @@ def read(pool: Pool, slots: Iterable[tuple[Slot, ConnectionPoolEntry]]) -> State
             disposed += 1
         elif since < FOREVER:
             used += 1
-        else:
+        elif slot.proxy is not nobody:  # else it is still being set up for its first user
             idle += 1
     capacity, idle_capacity = _limits(pool)
     return State(

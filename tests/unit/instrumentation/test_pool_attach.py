@@ -196,6 +196,23 @@ class TestLate:
         assert "_queue" not in vars(engine.sync_engine.pool._pool)  # type: ignore[attr-defined]
 
 
+def test_what_is_being_set_up_is_not_idle(engine: Engine) -> None:
+    """A connection that is open, but has still to be prepared for its first user, is opening: nobody else can have it."""
+    watching = instrument(engine)
+    seen: list[tuple[int, int, int | None]] = []
+
+    def look(*_: object) -> None:
+        assert watching.state is not None
+        seen.append((watching.state.used, watching.state.idle, watching.state.opening))
+
+    event.listen(engine, "connect", look)
+    connection = engine.connect()
+    connection.invalidate()
+    connection.close()
+    use(engine)
+    assert seen == [(0, 0, 1), (0, 0, 1)]
+
+
 class TestLettingGo:
     """`uninstrument`, and what is kept alive."""
 
