@@ -67,13 +67,16 @@ class ServerHealth:
         if self._loop is not None and self._loop() is loop:
             return
         self._loop = weakref.ref(loop)
+        if self not in registry.known():
+            registry.add(self)
         if self.runners:
             self._renewing = loop.create_task(_renew_all(self.runners))
         if self._delay:
             self._delay.install()
 
     def end(self) -> None:
-        """Renew nothing any more."""
+        """Renew nothing any more, and tell nothing: old results must not hide those of a successor."""
+        registry.discard(self)
         self._loop = None
         if self._renewing:
             self._renewing.cancel()

@@ -294,6 +294,17 @@ async def test_metrics() -> None:
     assert values(health._health.collect(), metrics.SUCCESS) == {}
 
 
+async def test_what_has_ended_tells_nothing() -> None:
+    """The results of a server that has ended do not stand before those of the next; asked again, it tells again."""
+    health = make(FINE)
+    await ask(health, "/healthz")
+    assert registry.known().count(health._health) == 1
+    await health._health.close()
+    assert health._health not in registry.known()
+    await ask(health, "/healthz")
+    assert registry.known().count(health._health) == 1
+
+
 def test_names_are_unique() -> None:
     """Two checks of one name would be one series."""
     with pytest.raises(InstrumentationError, match="fine is there twice"):
