@@ -56,6 +56,7 @@ bench: $(STAMP)  ## What the README's figures come from, each beside a peer in o
 	@scripts/system-packages need $(BENCH_PROGRAMS)
 	$(BIN)/python benchmarks/scrape.py
 	$(BIN)/python benchmarks/pool.py
+	$(BIN)/python benchmarks/served.py
 
 clean:  ## Remove the virtual environment and caches.
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from observability.instrumentation.pool.monitor import PoolMonitor, instrument
     from observability.instrumentation.requests.middleware import RequestMetrics
     from observability.instrumentation.runtime.monitor import RuntimeMetrics, runtime_metrics
+    from observability.instrumentation.workers.membership import join_workers
     from observability.metrics import Batch, Histogram, Metric, Sample
     from observability.probes.probe import Probe
 
@@ -37,6 +38,7 @@ __all__ = [
     "health_app",
     "holders_app",
     "instrument",
+    "join_workers",
     "metrics_app",
     "register",
     "runtime_metrics",
@@ -57,6 +59,7 @@ _HOMES = {
     "health_app": "observability.instrumentation.health.app",
     "holders_app": "observability.exposition",
     "instrument": "observability.instrumentation.pool.monitor",
+    "join_workers": "observability.instrumentation.workers.membership",
     "metrics_app": "observability.exposition",
     "register": "observability.exposition",
     "runtime_metrics": "observability.instrumentation.runtime.monitor",

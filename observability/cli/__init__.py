@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +18,12 @@ _AREAS = {
 }
 """Sub-commands with the extra that they need and their line in --help; the file is observability/cli/NAME.py."""
 
+_OF_THE_EXPORTER = {
+    "exporter": "Measure all targets and serve them to Prometheus on /metrics.",
+    "check-config": "Read the configuration and report every mistake with its line and the way out.",
+}
+"""Commands of observability/cli/exporter.py, where its extra is not installed."""
+
 
 class _LazyGroup(TyperGroup):
     """Imports an area when its command is called, so that each command starts fast and needs only its own extra."""
@@ -26,7 +33,7 @@ class _LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in _AREAS:
-            return super().get_command(ctx, cmd_name)
+            return super().get_command(ctx, cmd_name) or _of_the_exporter(cmd_name)
         extra, line = _AREAS[cmd_name]
         try:
             area = import_module(f"observability.cli.{cmd_name}")
@@ -34,7 +41,9 @@ class _LazyGroup(TyperGroup):
             return _missing(cmd_name, line, extra, error)
         command = typer.main.get_command(area.app)
         command.name = cmd_name
-        command.help = line
+        if isinstance(command, TyperGroup):
+            command.help = line
+        command.short_help = line
         return command
 
 
@@ -48,11 +57,32 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def _root() -> None:
+    # Typer would take an application with one command for that command.
+    pass
+
+
 def main() -> None:
     """The entry point of the command `ha-observability`."""
-    from observability.cli import exporter, metrics  # noqa: F401 -- they add their commands to `app`
+    from observability.cli import metrics  # noqa: F401 -- it adds its command to `app`
+
+    # A server that is only instrumented has less installed than the exporter needs.
+    with contextlib.suppress(ModuleNotFoundError):
+        from observability.cli import exporter  # noqa: F401
 
     app(prog_name="ha-observability")
+
+
+def _of_the_exporter(name: str) -> Any:
+    """A stand-in for a command that could not be imported; None for one that there never was."""
+    if name not in _OF_THE_EXPORTER:
+        return None
+    try:
+        import_module("observability.cli.exporter")
+    except ModuleNotFoundError as error:
+        return _missing(name, _OF_THE_EXPORTER[name], "exporter", error)
+    return None
 
 
 def _missing(name: str, line: str, extra: str, error: ModuleNotFoundError) -> Any:
