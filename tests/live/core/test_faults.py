@@ -18,6 +18,7 @@ import pytest
 from observability.connect import Secret, Target, Tls
 from observability.lab.pairs import PostgresPair, RedisPair
 from observability.lab.proxy import LineThread
+from observability.probes import PROBES
 from observability.probes.http import DURATION, STATUS_CODE
 from observability.scrape import PROBE_SUCCESS, SCRAPE_DURATION
 from tests.live.core.conftest import (
@@ -35,6 +36,7 @@ CLOSED_PORT = 1
 SLACK_SECONDS = 1.5
 """For a machine that is busy with other things: these tests assert the deadline, not a speed."""
 
+OF_POSTGRES = [probe.name for probe in PROBES if probe.system == "postgres"]
 WELL = ("pg-1", "pg-2", "redis-1", "redis-2")
 
 
@@ -243,7 +245,7 @@ async def test_kept_connection_breaks_in_an_answer(scraping: Scraping, postgres:
     page = await scrape()
     failed = page.errors("pg-1")
     assert set(failed.values()) == {"closed"}
-    assert len(failed) + len([1 for _, ok in page.having(PROBE_SUCCESS, server="pg-1") if ok]) == 4
+    assert len(failed) + len([1 for _, ok in page.having(PROBE_SUCCESS, server="pg-1") if ok]) == len(OF_POSTGRES)
 
 
 async def test_cut_and_mended(scraping: Scraping, postgres: PostgresPair, redis: RedisPair, line: Lay) -> None:

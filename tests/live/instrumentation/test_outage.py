@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import exc, text
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
@@ -24,6 +25,8 @@ from tests.live.instrumentation.rig import Rig
 
 USERS, SIZE, OVERFLOW = 20, 4, 4
 OPTIONS: dict[str, Any] = {"pool_size": SIZE, "max_overflow": OVERFLOW, "pool_timeout": 1}
+ERRORS = (exc.SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a user may meet; errors of asyncpg's connect reach the user as they are."""
 OUTAGE = {"refused", "stopping", "starting", "closed", "hung"}
 """What a connect may meet while a server goes down and comes up."""
 
@@ -45,7 +48,7 @@ class Load:
                 with self.rig.engine.connect() as connection:
                     connection.execute(text("SELECT 1"))
                 self.served += 1
-            except (exc.SQLAlchemyError, OSError):
+            except ERRORS:
                 self.failed += 1
 
     async def use_async(self) -> None:
@@ -55,7 +58,7 @@ class Load:
             self.on_the_way += 1
             try:
                 connection = await self.rig.engine.connect()
-            except (exc.SQLAlchemyError, OSError):
+            except ERRORS:
                 self.failed += 1
                 continue
             finally:
