@@ -57,6 +57,7 @@ bench: $(STAMP)  ## What the README's figures come from, each beside a peer in o
 	$(BIN)/python benchmarks/scrape.py
 	$(BIN)/python benchmarks/pool.py
 	$(BIN)/python benchmarks/served.py
+	$(BIN)/python benchmarks/workers.py
 
 clean:  ## Remove the virtual environment and caches.
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build
