@@ -66,7 +66,7 @@ def behind_haproxy(servers: dict[str, ProcessServer], registry: Registry, direct
     """The balancer before these servers, with the settings of the lab, but without its second attempts: they hide errors."""
     haproxy = HAPROXY.find()
     if haproxy is None:
-        pytest.skip("haproxy is not installed")
+        pytest.fail("haproxy is not installed: sudo apt-get install -y haproxy")
     port = free_port()
     file = directory / "haproxy.cfg"
     ports = {name: server.port for name, server in servers.items()}
